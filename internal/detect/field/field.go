@@ -1,5 +1,12 @@
 // Package field knows every filter and output field: its name, type and
 // documentation, and how to read it from an event and the state around it.
+//
+// [All] lists the fields, [Parse] turns a name with its argument into a
+// [Field], whose Read stores the value of an event into a [Value] without
+// allocating. [AppendText] and [AppendJSON] print a value, [AppendParam] a
+// parameter of an event. What a field is called and gives follows the field
+// classes of the Falco and sysdig ecosystem, so that published rules and
+// formats work unchanged.
 package field
 
 import (
@@ -32,7 +39,7 @@ const (
 )
 
 // Flags are properties of a field.
-type Flags uint8
+type Flags uint16
 
 // The properties of fields.
 const (
@@ -44,36 +51,60 @@ const (
 	NoRHS                           // not inside val()
 	Deprecated
 	Suggested // offered by append_output.suggested_output
+	Unstable  // the text may change from one version of the event schema to the next
+	Timestamp // text of the event's time; Value.Num holds its ns, which JSON shows
+	Raw       // strings are printed as they are, control characters included
+	AtMost    // takes only =, which is true for values up to the constant (evt.around)
 )
 
 // Def documents a field. It is shared and must not be changed.
 type Def struct {
-	Name  string
-	Class string // evt, process, user, group, fd, fs.path, container …
-	Type  event.ParamType
-	Args  ArgKind
-	Flags Flags
-	Scope Scope
-	Doc   string // one sentence
+	Name    string
+	Class   string // evt, process, user, group, fd, fs.path, container …
+	Type    event.ParamType
+	Format  event.Format // how a number is printed
+	Args    ArgKind
+	Flags   Flags
+	Scope   Scope
+	Doc     string // one sentence
+	Example string // a condition that uses the field; for a PrintOnly field its name
+
+	bind binder
 }
+
+// binder completes a field whose Def, Arg, Type and Format are set: it checks
+// the argument and sets Read and, where it applies, EachAncestor or EachValue.
+type binder func(f *Field) error
 
 // Value is what a field gives. Which member holds it follows from the field's
 // type: Str for strings, paths and bytes; Num for numbers, booleans (0, 1),
 // ports, times, flags (signed ones sign-extended); Float for DOUBLE; Addr for
-// addresses; List for list fields. Str may share memory with the event and is
-// valid until the next event; a Value is reused, so List's backing array is too.
+// addresses; List for list fields. Str may share memory with the event or with
+// the Value and is valid until the next event or the next Read into the same
+// Value; a Value is reused, so List's backing array is too.
 type Value struct {
 	Str   string
 	Num   uint64
 	Float float64
 	Addr  netip.Addr
 	List  []Value
+
+	buf []byte // holds Str when it had to be put together
 }
 
-// Field is a field with its argument, ready to be read. It holds no state and
-// may be used by many goroutines with different events.
+// set makes b, which was built on v.buf[:0], the value's string.
+func (v *Value) set(b []byte) bool {
+	v.buf = b
+	v.Str = event.String(b)
+	return true
+}
+
+// Field is a field with its argument, ready to be read. Apart from util.cnt
+// it holds no state and may be used by many goroutines with different events.
 type Field struct {
 	Def *Def
+	// Name is the field as it is written: evt.arg.flags, proc.aname[2].
+	Name string
 	// Arg is the argument as written, "" if none; HasArg tells an empty one apart.
 	Arg    string
 	HasArg bool
@@ -81,6 +112,9 @@ type Field struct {
 	Type event.ParamType
 	// Format says how a number is printed.
 	Format event.Format
+	// Style says how buffers, ports and times become text, nil for the
+	// default. It may be set between Parse and the first Read.
+	Style *Style
 
 	// Read stores the value into v and reports whether there is one.
 	Read func(e *host.Event, v *Value) bool
@@ -91,4 +125,32 @@ type Field struct {
 	// EachValue is set for filter-only fields that stand for two values
 	// (fd.ip, fd.port, fd.proto, fd.net): it calls yield for each end.
 	EachValue func(e *host.Event, v *Value, yield func() bool)
+	// Prepare is set for fields that need to know the constants which they are
+	// compared with (domain names, which are resolved in the background). It
+	// is called for each of them before the first Read.
+	Prepare func(constant string)
+
+	named  bool // the argument was written .NAME, not [ARG]
+	number uint64
+}
+
+// Style says how values become text where there is a choice. The zero Style
+// is that of rule outputs.
+type Style struct {
+	Buffer BufferFormat
+	// Limit is the longest text of a data buffer in the normal format, 0 for no limit.
+	Limit int
+	// Time is the form of evt.outputtime.
+	Time TimeFormat
+	// Services prints ports of connections by the names of their services.
+	Services bool
+}
+
+var defaultStyle Style
+
+func (f *Field) style() *Style {
+	if f.Style != nil {
+		return f.Style
+	}
+	return &defaultStyle
 }
