@@ -98,6 +98,8 @@ type FDInfo struct {
 	// Source and Dest are the two ends of an IP connection: the client's first.
 	// A server socket has its own address in Source.
 	Source, Dest netip.AddrPort
+	// Server is set when the process is the end of a connection that was connected to.
+	Server bool
 	// UnixSource and UnixDest are kernel addresses of the two ends of a unix socket.
 	UnixSource, UnixDest uint64
 }

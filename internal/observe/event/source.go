@@ -47,6 +47,10 @@ type Snapshot struct {
 	Users      []User
 	Groups     []Group
 	Threads    []*ThreadInfo
+	// Meta are whole events that complete the state, laid out as Event says:
+	// the JSON of the containers. A capture hands its own out as the first
+	// events, hidden, and leaves this empty.
+	Meta [][]byte
 	// Live is true for the running host itself: what is missing may be asked from /proc.
 	Live bool
 }
