@@ -1,0 +1,93 @@
+package probe
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sys/unix"
+
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/procfs"
+)
+
+// snapshotOptions say how a snapshot is taken.
+type snapshotOptions struct {
+	// Proc is where /proc is mounted; empty means /proc.
+	Proc string
+	// BootTime is the time of boot (ns since the epoch) that the times of the
+	// events count from: an event's time is BootTime + CLOCK_BOOTTIME.
+	BootTime uint64
+}
+
+// now is the time by the clock of the events.
+func (o *snapshotOptions) now() uint64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &t) // the clock always exists
+	return o.BootTime + uint64(t.Nano())
+}
+
+// takeSnapshot reads the state of the host while events are already being
+// recorded. The events of that time have in part been at work when their
+// thread or its descriptors were read; the returned included knows which, and
+// the stream must leave those out.
+//
+// Only a host without readable /proc gives no snapshot.
+func takeSnapshot(o snapshotOptions) (*event.Snapshot, *included, error) {
+	r, err := procfs.Open(cmp.Or(o.Proc, "/proc"))
+	if err != nil {
+		return nil, nil, err
+	}
+	defer r.Close()
+	if o.BootTime == 0 {
+		o.BootTime = procfs.BootTime()
+	}
+	r.SetBootTime(o.BootTime)
+
+	in := newIncluded()
+	s := &event.Snapshot{Live: true, Machine: r.Machine()}
+	if s.Threads, err = scanProc(r, &o, in); err != nil {
+		return nil, nil, fmt.Errorf("take a snapshot: %w", err)
+	}
+	in.end = o.now()
+	// What cannot be read of these is left out: rules work without.
+	s.Interfaces, _ = procfs.Interfaces()
+	s.Users, s.Groups, _ = procfs.ReadUsers("/")
+	return s, in, nil
+}
+
+// scanProc reads all threads and descriptors from /proc.
+func scanProc(r *procfs.Reader, o *snapshotOptions, in *included) ([]*event.ThreadInfo, error) {
+	pids, err := r.PIDs()
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(pids)
+	var all []*event.ThreadInfo
+	for _, pid := range pids {
+		all = append(all, readProcess(r, pid, o, in)...)
+	}
+	return all, nil
+}
+
+// readProcess reads the threads of one process and its descriptors from
+// /proc, nil if it is gone. Descriptors come first: see included.
+func readProcess(r *procfs.Reader, pid int64, o *snapshotOptions, in *included) []*event.ThreadInfo {
+	fdsAt := o.now()
+	fds, err := r.FDs(pid)
+	if errors.Is(err, procfs.ErrGone) {
+		return nil
+	}
+	threadsAt := o.now()
+	threads, err := r.Threads(pid)
+	if err != nil {
+		return nil
+	}
+	threads[0].FDs = fds
+	in.addFDs(pid, fdsAt)
+	for _, t := range threads {
+		in.addThread(t, threadsAt)
+	}
+	return threads
+}
