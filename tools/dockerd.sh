@@ -128,7 +128,7 @@ start() {
 		--default-address-pool "base=172.28.$((hash % 250)).0/24,size=28"
 	wait_for 60 docker_answers || fail dockerd
 
-	DOCKER_HOST=$socket "$tools/testimage.sh"
+	DOCKER_HOST=$socket "$tools/testimage.sh" || { stop_daemons; die 'the test image could not be loaded'; }
 	say "runs at $socket"
 }
 

@@ -54,17 +54,14 @@ check_go() {
 }
 
 main() {
-	local task pair packages='' missing=''
+	local task pair pairs packages='' missing=''
 	check_go
 	[ $# -gt 0 ] || set -- test
-	for task in "$@"; do
-		local pairs
-		pairs=$(needs "$task")
-		for pair in $pairs; do
-			have "${pair%%=*}" && continue
-			missing+=" ${pair%%=*}"
-			packages+=" ${pair#*=}"
-		done
+	pairs=$(for task in "$@"; do needs "$task"; done | tr ' ' '\n' | sort -u)
+	for pair in $pairs; do
+		have "${pair%%=*}" && continue
+		missing+=" ${pair%%=*}"
+		packages+=" ${pair#*=}"
 	done
 	[ -n "$packages" ] || return 0
 
@@ -78,12 +75,10 @@ main() {
 	apt-cache show docker-cli >/dev/null 2>&1 || packages=${packages//docker-cli/docker.io}
 	say "installing:$packages"
 	# shellcheck disable=SC2086 # a list of names
-	apt-get install -y -qq --no-install-recommends $packages </dev/null >&2 || die "apt-get could not install$packages"
+	apt-get install -y -qq -o Dpkg::Use-Pty=0 --no-install-recommends $packages </dev/null >&2 || die "apt-get could not install$packages"
 
-	for task in "$@"; do
-		for pair in $(needs "$task"); do
-			have "${pair%%=*}" || die "${pair%%=*} is still missing after installing ${pair#*=}"
-		done
+	for pair in $pairs; do
+		have "${pair%%=*}" || die "${pair%%=*} is still missing after installing ${pair#*=}"
 	done
 	say 'done'
 }
