@@ -44,5 +44,5 @@ func malformed(format string, args ...any) error {
 
 // cut is the error for want bytes of which only got are there.
 func cut(what string, want, got int) error {
-	return fmt.Errorf("%w: %s is cut, expecting %d bytes, read %d", io.ErrUnexpectedEOF, what, want, got)
+	return fmt.Errorf("%w in %s: expecting %d bytes, read %d", io.ErrUnexpectedEOF, what, want, got)
 }

@@ -49,8 +49,9 @@ type Reader struct {
 	closer  io.Closer // nil if the bytes are not ours to close
 	snap    *event.Snapshot
 	convert *upgrader
-	held    int  // size of the block that the last event is a view of
-	initial bool // only events of the snapshot so far in the section
+	at      int64 // offset of the current block
+	held    int   // size of the block that the last event is a view of
+	initial bool  // only events of the snapshot so far in the section
 	num     uint64
 	err     error // why the stream ended
 	closed  atomic.Bool
@@ -118,7 +119,7 @@ func (r *Reader) fail(err error) error {
 	case r.closed.Load(), err == io.EOF:
 		r.err = io.EOF
 	default:
-		r.err = &Error{Name: r.opt.Name, Offset: r.in.offset(), Packed: r.unpack.packed, Err: err}
+		r.err = &Error{Name: r.opt.Name, Offset: r.at, Packed: r.unpack.packed, Err: err}
 	}
 	return r.err
 }
@@ -176,11 +177,9 @@ func (r *Reader) release() {
 // header looks at the start of the next block, of which it returns the total
 // size. The kind is nil if it is not known.
 func (r *Reader) header() (*blockKind, int, error) {
+	r.at = r.in.offset()
 	if err := r.in.need(blockHeader); err != nil {
-		if got := r.in.w - r.in.r; err == io.EOF && got > 0 {
-			err = cut("the header of a block", blockHeader, got)
-		}
-		return nil, 0, err
+		return nil, 0, r.ended(err, "the header of a block", blockHeader)
 	}
 	b := r.in.buf[r.in.r:]
 	number, total := binary.LittleEndian.Uint32(b), binary.LittleEndian.Uint32(b[4:])
@@ -198,13 +197,23 @@ func blockName(kind *blockKind, number uint32) string {
 	return kind.name + " block"
 }
 
+// ended explains that the stream ended where n bytes were expected. Nothing
+// left where a block may start is a clean end, unless compressed data is cut.
+func (r *Reader) ended(err error, what string, n int) error {
+	got := r.in.w - r.in.r
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return fmt.Errorf("%w, the compressed data is cut", cut(what, n, got))
+	case err == io.EOF && got > 0:
+		return cut(what, n, got)
+	}
+	return err
+}
+
 // body waits for the whole block and returns it; it stays in the stream.
 func (r *Reader) body(kind *blockKind, total int) ([]byte, error) {
 	if err := r.in.need(total); err != nil {
-		if err == io.EOF || errors.Is(err, io.ErrUnexpectedEOF) {
-			err = cut("a block ("+blockName(kind, 0)+")", total, r.in.w-r.in.r)
-		}
-		return nil, err
+		return nil, r.ended(err, "a block ("+kind.name+")", total)
 	}
 	return r.in.buf[r.in.r : r.in.r+total : r.in.r+total], nil
 }
@@ -249,14 +258,13 @@ func (r *Reader) loadSection() error {
 
 // expectSection checks that a section header comes next.
 func (r *Reader) expectSection() error {
-	err := r.in.need(4)
-	switch got := r.in.w - r.in.r; {
-	case err == io.EOF && got == 0:
+	r.at = r.in.offset()
+	err := r.in.need(blockHeader)
+	switch {
+	case err == io.EOF && r.in.w == r.in.r:
 		return malformed("the file is empty")
-	case err == io.EOF:
-		return cut("the header of a block", blockHeader, got)
 	case err != nil:
-		return err
+		return r.ended(err, "the section header", blockHeader)
 	}
 	if number := binary.LittleEndian.Uint32(r.in.buf[r.in.r:]); number != sectionHeader {
 		return malformed("%s where a section header is expected", blockName(kindOf(number), number))

@@ -189,7 +189,9 @@ func TestUserLists(t *testing.T) {
 func fdEntries(version int) ([][]byte, []event.FDInfo) {
 	v6a, v6b := make([]byte, 16), make([]byte, 16)
 	v6a[15], v6b[15] = 1, 2
-	mapped := func(last byte) []byte { return raw("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00", last) }
+	mapped := func(last byte) []byte {
+		return raw("\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x7f\x00\x00", last)
+	}
 	ap := netip.MustParseAddrPort
 	type fd = event.FDInfo
 	list := []struct {

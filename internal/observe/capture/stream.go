@@ -2,9 +2,8 @@ package capture
 
 import (
 	"bufio"
+	"compress/gzip"
 	"io"
-
-	"github.com/klauspost/compress/gzip"
 )
 
 const (
@@ -14,7 +13,9 @@ const (
 )
 
 // unpacker reads a byte stream that may be gzip: members in a row are one
-// stream, and what follows the last one is read as it is.
+// stream, and what follows the last one is read as it is. The decoder is the
+// standard library's: the one that packs is a sixth faster here, but of a file
+// that is cut it loses the last symbol.
 type unpacker struct {
 	file   *bufio.Reader
 	gz     *gzip.Reader // nil while reading plain bytes

@@ -157,8 +157,8 @@ func parseValue(word string) (value, error) {
 }
 
 const (
-	maxSteps  = 50        // of one event
-	maxStored = 256 << 20 // bytes of enter events that wait for their exit event
+	maxSteps  = 50       // of one event
+	maxStored = 64 << 20 // bytes of enter events that wait for their exit event
 )
 
 // upgrader turns events of older captures into today's. It reuses its
