@@ -3,6 +3,11 @@
 // each event of a source to its tables and attaches to the event what it
 // refers to.
 //
+// A [State] is made with [New], filled with [State.Load] and kept up to date
+// with [State.Apply], which for each kind of event looks into one table (see
+// actions in apply.go) for what the event does to threads, descriptors, users
+// or containers. Memory is bounded: see [Options].
+//
 // The state is used by one goroutine. Nothing here knows whether events come
 // from the kernel or from a file; only missing entries are healed from /proc
 // when the snapshot says that it is of the running host.
@@ -29,6 +34,14 @@ type Event struct {
 	NameChanged bool
 	// Prev is the time of the event shown before this one, 0 for the first; First that of the first.
 	Prev, First uint64
+}
+
+// ContainerID returns the short id of the thread's container, "" on the host.
+func (t *Thread) ContainerID() string {
+	if t.Container == nil {
+		return ""
+	}
+	return t.Container.ID
 }
 
 // Process returns the main thread of the event's thread, nil if not known.
@@ -64,10 +77,26 @@ type Thread struct {
 	LastSeen uint64
 	// Threads is the number of live threads of the process, kept at the leader.
 	Threads int
-	// Dead is set while the event that ends the thread is looked at.
+	// Dead is set while the event that ends the thread is looked at, and for a
+	// main thread that ended before the other threads of its process.
 	Dead bool
 	// Inferred is set when the thread was not announced by an event or snapshot.
 	Inferred bool
+
+	members    []*Thread // at the leader: the other threads of the process
+	memberSlot int       // where the leader's members have this thread
+	childSlot  int       // where the parent's Children have this thread
+	ringSlot   int       // where State.ring has this thread
+
+	enter     []byte     // enter event that waits for its exit event
+	enterType event.Type // its type, 0 if there is none
+
+	checked      uint64 // time of the last look whether an idle thread still lives
+	awaitsChild  bool   // made from the parent's clone event; the child's own is due
+	awaitsParent bool   // made from its own clone event; the parent's is due
+	subreaper    bool   // at the leader: orphaned descendants are given to it
+	ownFDs       bool   // made without CLONE_FILES, though it is a thread
+	healDue      bool   // inferred because healing had no budget: try again
 }
 
 // Memo holds what a consumer remembers about a process image: for numbered
@@ -92,6 +121,11 @@ type FD struct {
 	UpperLayer, LowerLayer bool
 	CloseOnExec            bool
 	Created                bool // the open created the file
+
+	refs    int32 // places in descriptor tables that hold it
+	pending bool  // a connect is under way
+	missing bool  // placeholder for what could not be healed
+	pid     int64 // process that a pidfd stands for
 }
 
 // Role of the process in a connection.
@@ -160,31 +194,27 @@ type Container struct {
 	IsPodSandbox                   bool
 	PodSandboxID                   string
 	PodSandboxLabels               map[string]string
+
+	threads int    // threads that run in it
+	seen    uint64 // time of the last event about it
+	removed bool   // the runtime said that it is gone
 }
 
 // Mount is a mount of a container.
 type Mount struct {
 	Source, Destination, Mode, Propagation string
-	RW                                     bool
+	RW                                     bool // writable
 }
 
 // PortMapping publishes a container's port on the host.
 type PortMapping struct {
-	HostIP                  uint32 // IPv4, as in capture files
-	HostPort, ContainerPort uint16
+	HostIP        uint32 `json:"HostIp"` // IPv4, as in capture files
+	HostPort      uint16
+	ContainerPort uint16
 }
 
 // Probe is a command that checks a container's health.
 type Probe struct {
-	Exe  string
-	Args []string
+	Exe  string   `json:"exe"`
+	Args []string `json:"args"`
 }
-
-// FDTable holds the descriptors of a process.
-type FDTable struct {
-	// Map is the descriptors by number.
-	Map map[int64]*FD
-}
-
-// State is the live state of a host.
-type State struct{}
