@@ -1,0 +1,188 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcage/internal/observe/host"
+)
+
+const (
+	maxKnown   = 16384                  // containers remembered
+	lookupWait = 500 * time.Millisecond // how long a container's first event waits for the facts
+	retryAfter = 2 * time.Second        // before a container that was not found is asked for again
+	slowFor    = 10 * time.Second       // an engine that did not answer is not waited for that long
+	firstRetry = 250 * time.Millisecond // after a lost connection; doubles up to lastRetry
+	lastRetry  = 10 * time.Second
+)
+
+// Catalog knows the containers of several engines: it watches the engines in
+// the background, so that most facts are there before they are asked for.
+type Catalog struct {
+	engines []Engine
+	log     *slog.Logger
+	cancel  context.CancelFunc
+	ctx     context.Context
+	done    sync.WaitGroup
+
+	news atomic.Bool // changes is not empty
+
+	mu      sync.Mutex
+	known   map[string]*host.Container // by 12-character id
+	tried   map[string]time.Time       // ids that were not found, and when
+	slow    map[Engine]time.Time       // engines that did not answer, and when
+	changes []Change                   // not fetched yet
+}
+
+// NewCatalog starts to watch the engines, which the catalog closes in the end.
+// What goes wrong with an engine is logged, once per outage, and tried again.
+func NewCatalog(engines []Engine, log *slog.Logger) *Catalog {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &Catalog{
+		engines: engines, log: log, ctx: ctx, cancel: cancel,
+		known: map[string]*host.Container{}, tried: map[string]time.Time{}, slow: map[Engine]time.Time{},
+	}
+	for _, e := range engines {
+		c.done.Add(1)
+		go c.watch(e)
+	}
+	return c
+}
+
+// Close ends the watching and closes the engines.
+func (c *Catalog) Close() error {
+	c.cancel()
+	c.done.Wait()
+	var errs []error
+	for _, e := range c.engines {
+		errs = append(errs, e.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// watch keeps in touch with one engine until the catalog is closed.
+func (c *Catalog) watch(e Engine) {
+	defer c.done.Done()
+	wait, down := firstRetry, false
+	for {
+		err := e.Watch(c.ctx, func() {
+			// Listing after the watch has begun leaves no gap between the two.
+			list, err := e.List(c.ctx)
+			if err != nil {
+				return
+			}
+			if down {
+				c.log.Info("container runtime is back", "runtime", e.Name(), "containers", len(list))
+			}
+			wait, down = firstRetry, false
+			for _, ct := range list {
+				c.add(Change{Container: ct})
+			}
+		}, c.add)
+		if c.ctx.Err() != nil {
+			return
+		}
+		if !down {
+			c.log.Warn("container runtime cannot be asked; containers keep the names known so far, new ones show their id; trying again",
+				"runtime", e.Name(), "error", err)
+			down = true
+		}
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-time.After(wait):
+		}
+		wait = min(2*wait, lastRetry)
+	}
+}
+
+func (c *Catalog) add(ch Change) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if ch.Removed {
+		delete(c.known, ch.Container.ID)
+	} else {
+		c.remember(ch.Container)
+	}
+	c.changes = append(c.changes, ch)
+	c.news.Store(true)
+}
+
+// remember is called with mu held.
+func (c *Catalog) remember(ct *host.Container) {
+	if len(c.known) >= maxKnown {
+		for id := range c.known { // any: the engine can be asked again
+			delete(c.known, id)
+			break
+		}
+	}
+	c.known[ct.ID] = ct
+	delete(c.tried, ct.ID)
+}
+
+// Changes returns what became known since the last call, nil mostly.
+func (c *Catalog) Changes() []Change {
+	if !c.news.Load() {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	out := c.changes
+	c.changes = nil
+	c.news.Store(false)
+	return out
+}
+
+// Find returns the facts of a container, nil if no engine knows it. If they
+// are not known yet it asks the engines that may own the container and waits,
+// at most lookupWait. A container that was not found is not asked for again
+// for a while, and an engine that did not answer is not waited for again for a
+// while, so that a hung one cannot hold up the stream; what it says later comes as a change.
+func (c *Catalog) Find(id string, t host.ContainerType) *host.Container {
+	c.mu.Lock()
+	ct := c.known[id]
+	last, tried := c.tried[id]
+	c.mu.Unlock()
+	if ct != nil || tried && time.Since(last) < retryAfter {
+		return ct
+	}
+	ctx, cancel := context.WithTimeout(c.ctx, lookupWait)
+	defer cancel()
+	for _, e := range c.engines {
+		if !e.Owns(t) || c.isSlow(e) {
+			continue
+		}
+		ct, err := e.Lookup(ctx, id)
+		c.mu.Lock()
+		if errors.Is(err, context.DeadlineExceeded) {
+			c.slow[e] = time.Now()
+		}
+		if newer := c.known[id]; newer != nil {
+			ct, err = newer, nil
+		} else if err == nil {
+			c.remember(ct)
+		}
+		c.mu.Unlock()
+		if err == nil {
+			return ct
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tried) >= maxKnown {
+		clear(c.tried)
+	}
+	c.tried[id] = time.Now()
+	return c.known[id]
+}
+
+func (c *Catalog) isSlow(e Engine) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, slow := c.slow[e]
+	return slow && time.Since(at) < slowFor
+}

@@ -1,0 +1,224 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"rollcage/internal/observe/host"
+)
+
+// dockerHost returns the address of a Docker Engine for tests, and the image to use.
+func dockerHost(t *testing.T) (addr, image string) {
+	t.Helper()
+	addr, image = os.Getenv("ROLLCAGE_TEST_DOCKER_HOST"), os.Getenv("ROLLCAGE_TEST_IMAGE")
+	if addr == "" || image == "" {
+		t.Skip("needs a Docker Engine in ROLLCAGE_TEST_DOCKER_HOST and an image in ROLLCAGE_TEST_IMAGE (make test starts one)")
+	}
+	return addr, image
+}
+
+func docker(t *testing.T, addr string, args ...string) string {
+	t.Helper()
+	out, err := exec.Command("docker", append([]string{"-H", addr}, args...)...).Output()
+	if err != nil {
+		var stderr string
+		if e, ok := err.(*exec.ExitError); ok {
+			stderr = string(e.Stderr)
+		}
+		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, stderr)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func TestDockerTellsAllItKnowsOfAContainer(t *testing.T) {
+	addr, image := dockerHost(t)
+	id := docker(t, addr, "run", "-d", "--name", "rollcage-facts", "-l", "com.docker.compose.project=shop",
+		"-l", "com.docker.compose.service=web", "-v", "/tmp:/data:ro", "-u", "1000:1000", "-e", "COLOR=red", "--health-cmd", "true",
+		"-m", "64m", image, "sleep", "60")
+	defer docker(t, addr, "rm", "-f", id)
+	d, err := NewDocker(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, err := d.Lookup(t.Context(), id[:12])
+	if err != nil {
+		t.Fatal(err)
+	}
+	repo, tag, _ := strings.Cut(image, ":")
+	for _, f := range []struct{ name, got, want string }{
+		{"id", c.ID, id[:12]}, {"full id", c.FullID, id}, {"name", c.Name, "rollcage-facts"},
+		{"image", c.Image, image}, {"repository", c.ImageRepo, repo}, {"tag", c.ImageTag, tag},
+		{"user", c.User, "1000:1000"}, {"project", c.Labels["com.docker.compose.project"], "shop"},
+		{"service", c.Labels["com.docker.compose.service"], "web"},
+	} {
+		if f.got != f.want {
+			t.Errorf("%s is %q, want %q", f.name, f.got, f.want)
+		}
+	}
+	if len(c.Mounts) != 1 || c.Mounts[0].Source != "/tmp" || c.Mounts[0].Destination != "/data" || c.Mounts[0].RW {
+		t.Errorf("mounts are %+v", c.Mounts)
+	}
+	if !c.Known || c.Privileged || c.HostPID || c.MemoryLimit != 64<<20 || c.Healthcheck == nil || c.Health == "" || c.ImageID == "" {
+		t.Errorf("got %+v", c)
+	}
+	if _, err := d.Lookup(t.Context(), "0123456789ab"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a container that is not there: %v", err)
+	}
+	list, err := d.List(t.Context())
+	if err != nil || !containsID(list, id) {
+		t.Errorf("list: %v, %v", list, err)
+	}
+}
+
+func containsID(list []*host.Container, id string) bool {
+	for _, c := range list {
+		if c.FullID == id {
+			return true
+		}
+	}
+	return false
+}
+
+func TestDockerTellsOfAContainerBeforeItStarts(t *testing.T) {
+	addr, image := dockerHost(t)
+	d, err := NewDocker(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ready, changes := make(chan struct{}), make(chan Change, 100)
+	go func() { _ = d.Watch(ctx, func() { close(ready) }, func(c Change) { changes <- c }) }()
+	<-ready
+	var id string
+	for range 20 { // the subscription takes effect a moment after ready
+		id = docker(t, addr, "create", image, "true")
+		select {
+		case c := <-changes:
+			if c.Container.FullID != id || c.Container.Name == "" || c.Removed {
+				t.Errorf("got %+v", c)
+			}
+			docker(t, addr, "rm", id)
+			for c := range changes {
+				if c.Removed && c.Container.FullID == id {
+					return
+				}
+			}
+		case <-time.After(500 * time.Millisecond):
+			docker(t, addr, "rm", id)
+		}
+	}
+	t.Error("nothing was told")
+}
+
+// relay forwards connections to a Docker Engine and can be cut off like a
+// daemon that is killed.
+type relay struct {
+	path, to string
+	mu       sync.Mutex
+	l        net.Listener
+	conns    []net.Conn
+}
+
+func (r *relay) start(t *testing.T) {
+	t.Helper()
+	l, err := net.Listen("unix", r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.l = l
+	r.mu.Unlock()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			up, err := net.Dial("unix", r.to)
+			if err != nil {
+				c.Close()
+				continue
+			}
+			r.mu.Lock()
+			r.conns = append(r.conns, c, up)
+			r.mu.Unlock()
+			go func() { _, _ = io.Copy(up, c); up.Close() }()
+			go func() { _, _ = io.Copy(c, up); c.Close() }()
+		}
+	}()
+}
+
+func (r *relay) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.l.Close()
+	for _, c := range r.conns {
+		c.Close()
+	}
+	r.conns = nil
+}
+
+func TestACatalogHealsWhenTheEngineComesBack(t *testing.T) {
+	addr, image := dockerHost(t)
+	r := &relay{path: filepath.Join(t.TempDir(), "docker.sock"), to: strings.TrimPrefix(addr, "unix://")}
+	r.start(t)
+	d, err := NewDocker("unix://" + r.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog := NewCatalog([]Engine{d}, quiet())
+	defer catalog.Close()
+	r.kill()
+	id := docker(t, addr, "run", "-d", image, "sleep", "60")
+	defer docker(t, addr, "rm", "-f", id)
+	if c := catalog.Find(id[:12], host.Docker); c != nil {
+		t.Fatalf("found %+v without an engine", c)
+	}
+	r.start(t)
+	defer r.kill()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for _, ch := range catalog.Changes() {
+			if ch.Container.FullID == id && ch.Container.Name != "" {
+				return
+			}
+		}
+	}
+	t.Error("the catalog did not learn of the container after the engine was back")
+}
+
+func TestImageReferencesAreTakenApart(t *testing.T) {
+	for _, c := range []struct{ ref, repo, tag, digest string }{
+		{"nginx", "nginx", "latest", ""},
+		{"nginx:1.25", "nginx", "1.25", ""},
+		{"registry.example:5000/team/app", "registry.example:5000/team/app", "latest", ""},
+		{"registry.example:5000/team/app:2", "registry.example:5000/team/app", "2", ""},
+		{"app@sha256:aa", "app", "", "sha256:aa"},
+		{"app:3@sha256:aa", "app", "3", "sha256:aa"},
+		{"sha256:aabb", "", "", ""},
+	} {
+		repo, tag, digest := splitImage(c.ref)
+		if repo != c.repo || tag != c.tag || digest != c.digest {
+			t.Errorf("%s: got %q %q %q", c.ref, repo, tag, digest)
+		}
+	}
+}
+
+func TestProcessorListsAreCounted(t *testing.T) {
+	for list, want := range map[string]int32{"": 0, "0": 1, "0-3": 4, "0-2,7": 4, "x,1": 1, "3-1": 0} {
+		if got := cpuCount(list); got != want {
+			t.Errorf("%q: %d, want %d", list, got, want)
+		}
+	}
+}
