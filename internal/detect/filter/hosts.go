@@ -1,0 +1,110 @@
+package filter
+
+import (
+	"context"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// costPerHost is the cost of comparing an address with those of a name.
+const costPerHost = 30
+
+const (
+	hostFresh   = time.Minute     // after that a name is looked up again
+	hostTimeout = 5 * time.Second // of one look-up
+)
+
+// hostName is a name whose addresses are kept up to date. Looking it up goes
+// on in the background, so that no event waits for it: until the first answer
+// the name has no address, and a failed look-up leaves the old ones.
+type hostName struct {
+	name    string
+	resolve func(context.Context, string) ([]netip.Addr, error)
+	addrs   atomic.Pointer[[]netip.Addr]
+	due     atomic.Int64 // when to look it up next, ns since the epoch
+}
+
+func (h *hostName) has(a netip.Addr) bool {
+	now := time.Now()
+	if due := h.due.Load(); now.UnixNano() >= due && h.due.CompareAndSwap(due, now.Add(hostFresh).UnixNano()) {
+		go h.look()
+	}
+	addrs := h.addrs.Load()
+	return addrs != nil && slices.Contains(*addrs, a)
+}
+
+func (h *hostName) look() {
+	ctx, cancel := context.WithTimeout(context.Background(), hostTimeout)
+	defer cancel()
+	addrs, err := h.resolve(ctx, h.name)
+	if err != nil {
+		return
+	}
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	h.addrs.Store(&addrs)
+}
+
+// hostLeaf compares an address with those of host names.
+type hostLeaf struct {
+	addr  *source
+	hosts []*hostName
+	not   bool
+}
+
+func (l *hostLeaf) holds(r *reading) bool {
+	v := l.addr.value(r)
+	if v == nil {
+		return false
+	}
+	a := v.Addr.Unmap()
+	for _, h := range l.hosts {
+		if h.has(a) {
+			return !l.not
+		}
+	}
+	return l.not
+}
+
+// hostNameField returns the field with the address that a field like
+// fd.sip.name is about.
+func hostNameField(n Node) (addr *FieldRef, ok bool) {
+	f, ok := n.(*FieldRef)
+	if !ok {
+		return nil, false
+	}
+	switch f.Name {
+	case "fd.cip.name", "fd.sip.name", "fd.lip.name", "fd.rip.name":
+		return &FieldRef{At: f.At, Name: strings.TrimSuffix(f.Name, ".name")}, true
+	}
+	return nil, false
+}
+
+func (c *compiler) hostLeaf(n *Check, addr *FieldRef) (leaf, error) {
+	if !ops(Eq, Ne, In).has(n.Op) || n.Modifier != NoModifier {
+		return nil, errorAt(n.At, "field '%s' is compared with =, != or in", Print(n.Left))
+	}
+	src, err := c.sources.get(addr)
+	if err != nil {
+		return nil, err
+	}
+	l := &hostLeaf{addr: src, not: n.Op == Ne}
+	values := []*Value{}
+	switch r := n.Right.(type) {
+	case *Value:
+		values = append(values, r)
+	case *List:
+		values = r.Values
+	}
+	for _, v := range values {
+		if c.hosts[v.Text] == nil {
+			c.hosts[v.Text] = &hostName{name: v.Text, resolve: c.sources.schema.Resolve}
+		}
+		l.hosts = append(l.hosts, c.hosts[v.Text])
+	}
+	return l, nil
+}

@@ -1,0 +1,231 @@
+package filter
+
+import (
+	"sync/atomic"
+
+	"rollcage/internal/detect/field"
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+)
+
+// Program is a set of compiled conditions that share their parts. It is used
+// by one goroutine at a time.
+type Program struct {
+	id      uint64 // tells the answers of this program in host.Memo
+	sources sources
+	nodes   []node
+	index   map[string]nodeID
+	conds   []nodeID
+	answers int // numbered questions about processes
+	hosts   map[string]*hostName
+
+	reading
+	memoGen uint64     // reading for which memo is set
+	memo    *host.Memo // of the event's process, nil if there is none
+}
+
+// CondID is a condition of a program.
+type CondID int
+
+type nodeID int32
+
+type nodeKind uint8
+
+const (
+	leafNode nodeKind = iota
+	andNode
+	orNode
+	notNode
+)
+
+// node is a part of conditions, evaluated at most once per event.
+type node struct {
+	gen    uint64 // reading that val is for
+	val    bool
+	kind   nodeKind
+	scope  field.Scope
+	answer int32 // number of the question about the process, -1 if the answer is not remembered
+	kids   []nodeID
+	leaf   leaf
+
+	cost   int
+	choice *choice // events for which it can be true and false, nil if that depends on the process
+}
+
+var programs atomic.Uint64
+
+// NewProgram returns an empty program over the standard schema.
+func NewProgram() *Program { return Standard.NewProgram() }
+
+// NewProgram returns an empty program.
+func (s *Schema) NewProgram() *Program {
+	return &Program{
+		id: programs.Add(1), sources: newSources(s),
+		index: map[string]nodeID{}, hosts: map[string]*hostName{},
+	}
+}
+
+// Add compiles a condition and returns its number, with warnings about what
+// is likely not meant. The error is an *Error; the program stays usable.
+func (p *Program) Add(n Node) (CondID, []Warning, error) {
+	c := &compiler{Program: p}
+	root, err := c.node(n)
+	if err != nil {
+		return 0, nil, err
+	}
+	p.remember(root)
+	p.num = 0 // the event that was begun has no room for new answers
+	p.conds = append(p.conds, root)
+	return CondID(len(p.conds) - 1), c.warnings, nil
+}
+
+// Len returns the number of conditions.
+func (p *Program) Len() int { return len(p.conds) }
+
+// Size returns the number of distinct parts that the conditions consist of.
+func (p *Program) Size() int { return len(p.nodes) }
+
+// Eval reports whether the condition is true for the event. Work is shared
+// among the calls for one event: those with the same e, number and time,
+// without another event in between. An event without number shares nothing.
+func (p *Program) Eval(id CondID, e *host.Event) bool {
+	p.begin(e)
+	return p.holds(p.conds[id])
+}
+
+func (p *Program) holds(id nodeID) bool {
+	n := &p.nodes[id]
+	if n.gen == p.gen {
+		return n.val
+	}
+	var val bool
+	if n.answer >= 0 {
+		val = p.recall(n)
+	} else {
+		val = p.compute(n)
+	}
+	n.gen, n.val = p.gen, val
+	return val
+}
+
+func (p *Program) compute(n *node) bool {
+	switch n.kind {
+	case leafNode:
+		return n.leaf.holds(&p.reading)
+	case notNode:
+		return !p.holds(n.kids[0])
+	case andNode:
+		for _, k := range n.kids {
+			if !p.holds(k) {
+				return false
+			}
+		}
+		return true
+	}
+	for _, k := range n.kids {
+		if p.holds(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// recall returns the answer to a question about the process: the remembered
+// one, or a new one that it remembers.
+func (p *Program) recall(n *node) bool {
+	m := p.memory()
+	if m == nil {
+		return p.compute(n)
+	}
+	word, bit := n.answer>>6, uint64(1)<<(n.answer&63)
+	if m.Known[word]&bit != 0 {
+		return m.Value[word]&bit != 0
+	}
+	val := p.compute(n)
+	m.Known[word] |= bit
+	if val {
+		m.Value[word] |= bit
+	} else {
+		m.Value[word] &^= bit
+	}
+	return val
+}
+
+// memory returns the remembered answers about the event's process, with room
+// for all questions, or nil if nothing can be remembered: the process is not
+// known or nobody says when it changes.
+func (p *Program) memory() *host.Memo {
+	if p.memoGen == p.gen {
+		return p.memo
+	}
+	p.memoGen, p.memo = p.gen, nil
+	t := p.event.Process()
+	if t == nil || t.Image == 0 {
+		return nil
+	}
+	m := &t.Memo
+	if m.Image != t.Image || m.Program != p.id {
+		m.Image, m.Program = t.Image, p.id
+		clear(m.Known)
+	}
+	if words := (p.answers + 63) / 64; len(m.Known) < words {
+		room := make([]uint64, 2*words)
+		copy(room, m.Known)
+		copy(room[words:], m.Value)
+		m.Known, m.Value = room[:words:words], room[words:]
+	}
+	p.memo = m
+	return m
+}
+
+// remember makes the answers of a node that depends on the process alone
+// outlive the event.
+func (p *Program) remember(id nodeID) {
+	n := &p.nodes[id]
+	if n.scope == field.ScopeProcess && n.answer < 0 {
+		n.answer = int32(p.answers)
+		p.answers++
+	}
+}
+
+// ProcessSelection returns the events of e's process for which the condition
+// can still be true, given all that depends on the process alone. It holds
+// for as long as the image of the process stays.
+func (p *Program) ProcessSelection(id CondID, e *host.Event) Selection {
+	p.begin(e)
+	return p.choose(p.conds[id]).yes
+}
+
+// ProcessTypes returns the types of [Program.ProcessSelection].
+func (p *Program) ProcessTypes(id CondID, e *host.Event) event.TypeSet {
+	return p.ProcessSelection(id, e).Types
+}
+
+func (p *Program) choose(id nodeID) choice {
+	n := &p.nodes[id]
+	if n.choice != nil {
+		return *n.choice
+	}
+	if n.scope == field.ScopeProcess {
+		if p.holds(id) {
+			return choice{yes: everything}
+		}
+		return choice{no: everything}
+	}
+	if n.kind == notNode {
+		return p.choose(n.kids[0]).not()
+	}
+	c := choice{yes: everything}
+	if n.kind == orNode {
+		c = choice{no: everything}
+	}
+	for _, k := range n.kids {
+		kid := p.choose(k)
+		if n.kind == orNode {
+			c.or(&kid)
+		} else {
+			c.and(&kid)
+		}
+	}
+	return c
+}
