@@ -27,7 +27,7 @@ func (r *Reader) FDs(pid int64) ([]event.FDInfo, error) {
 	nums = nums[:min(len(nums), maxFDs)]
 	list := make([]event.FDInfo, 0, len(nums))
 	for _, n := range nums {
-		f, err := r.FD(pid, n)
+		f, err := r.fd(pid, n, true)
 		if errors.Is(err, ErrGone) {
 			continue
 		}
@@ -39,8 +39,11 @@ func (r *Reader) FDs(pid int64) ([]event.FDInfo, error) {
 	return list, nil
 }
 
-// FD returns a descriptor of a process, or ErrGone.
-func (r *Reader) FD(pid, num int64) (event.FDInfo, error) {
+// FD returns a descriptor of a process, or ErrGone. A socket that is not in
+// the tables that were read since Refresh makes it read them again.
+func (r *Reader) FD(pid, num int64) (event.FDInfo, error) { return r.fd(pid, num, false) }
+
+func (r *Reader) fd(pid, num int64, scan bool) (event.FDInfo, error) {
 	f := event.FDInfo{Num: num}
 	path := r.procPath(pid, 0, "fd", num)
 	st, err := r.statx(path)
@@ -70,7 +73,7 @@ func (r *Reader) FD(pid, num int64) (event.FDInfo, error) {
 	case f.Type == event.FDPidfd && info.pid != 0:
 		f.Name = PidfdName(info.pid)
 	case st.Mode&unix.S_IFMT == unix.S_IFSOCK && f.Type == event.FDUnsupported:
-		r.socket(pid, &f)
+		r.socket(pid, &f, scan)
 	}
 	return f, nil
 }
@@ -94,7 +97,7 @@ func classify(target []byte, mode uint16) (event.FDType, string) {
 	case unix.S_IFDIR:
 		return event.FDDirectory, clip(target)
 	case unix.S_IFSOCK:
-		if target[0] == '/' { // a socket's path, opened with O_PATH
+		if bytes.HasPrefix(target, []byte{'/'}) { // a socket's path, opened with O_PATH
 			return event.FDFileV2, clip(target)
 		}
 		return event.FDUnsupported, clip(target)

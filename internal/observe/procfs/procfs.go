@@ -27,10 +27,11 @@ import (
 // ErrGone is wrapped by errors about a process, thread or descriptor that does not exist (any more).
 var ErrGone = errors.New("it does not exist any more")
 
-// Limits of what is taken over, in bytes: those of capture files.
+// MaxPath is the length in bytes that paths are cut to, and maxList that of
+// arguments, environment and cgroups: the limits of capture files.
 const (
-	maxPath = 1024
-	maxList = 4096 // arguments, environment, cgroups
+	MaxPath = 1024
+	maxList = 4096
 )
 
 // maxFile bounds the files that are read whole (status, mountinfo, net/*). A

@@ -11,8 +11,13 @@ import (
 // socketTable is the sockets of a network namespace, by inode number.
 type socketTable struct {
 	sockets map[uint64]event.FDInfo
-	newest  uint64 // highest inode that was ever asked for in vain
+	retries int
 }
+
+// maxRetries bounds how often a scan reads the tables of a namespace again for
+// a socket that is not in them. Reading costs milliseconds, and some sockets
+// never are: those of other families and those that are not bound yet.
+const maxRetries = 16
 
 // socketFile is one of the tables below /proc/PID/net.
 type socketFile struct {
@@ -31,24 +36,25 @@ var socketFiles = [...]socketFile{
 }
 
 // socket fills in what the process's network namespace knows about a socket.
-// A socket that is in no table (not bound yet, or of another family) stays as it is.
-func (r *Reader) socket(pid int64, f *event.FDInfo) {
+// The tables are those of the first time that they were needed since Refresh;
+// if the socket is not in them they are read again, in a scan only so often.
+// A socket that still is in none stays as it is.
+func (r *Reader) socket(pid int64, f *event.FDInfo, scan bool) {
 	b, err := r.readlink(r.procPath(pid, 0, "ns/net", -1))
 	if err != nil {
 		return
 	}
 	ns := linkNumber(b)
 	t := r.nets[ns]
-	if t == nil {
+	fresh := t == nil
+	if fresh {
 		t = &socketTable{}
 		r.nets[ns] = t
 		r.readSockets(pid, t)
 	}
 	s, ok := t.sockets[f.Ino]
-	// Inode numbers of sockets grow. Reading the tables is slow, so a socket
-	// that is in none of them makes us look again once, not each time.
-	if !ok && f.Ino > t.newest {
-		t.newest = f.Ino
+	if !ok && !fresh && (!scan || t.retries < maxRetries) {
+		t.retries++
 		r.readSockets(pid, t)
 		s, ok = t.sockets[f.Ino]
 	}
@@ -72,7 +78,6 @@ func (r *Reader) readSockets(pid int64, t *socketTable) {
 			l, b = line(b)
 			if s, ok := file.parse(l, file.proto); ok && s.Ino != 0 {
 				t.sockets[s.Ino] = s
-				t.newest = max(t.newest, s.Ino)
 				listeners.Add(0, &s)
 			}
 		}
@@ -160,31 +165,26 @@ func parseAddrPort(b []byte) (netip.AddrPort, bool) {
 }
 
 // SetInet makes f an IP socket with these ends, the local one as source. One
-// without a peer is a server; one between two IPv4 addresses is IPv4, even if
-// it is used through IPv6.
+// that is bound and without a peer is a server, one that is not even bound has
+// no ends. A connection between two IPv4 addresses is IPv4, even if it is made
+// through IPv6.
 func SetInet(f *event.FDInfo, proto event.L4Proto, local, remote netip.AddrPort) {
-	f.Proto, f.Source, f.Dest = proto, local, remote
-	if local.Addr().Is4In6() && (remote.Addr().Is4In6() || remote.Addr().IsUnspecified()) {
-		f.Source = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
-		if remote.Addr().Is4In6() {
-			f.Dest = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
-		} else {
-			f.Dest = netip.AddrPortFrom(netip.IPv4Unspecified(), remote.Port())
-		}
+	if local.Addr().Is4In6() && remote.Addr().Is4In6() {
+		local = netip.AddrPortFrom(local.Addr().Unmap(), local.Port())
+		remote = netip.AddrPortFrom(remote.Addr().Unmap(), remote.Port())
 	}
-	connected := f.Dest.Port() != 0 || f.Dest.IsValid() && !f.Dest.Addr().IsUnspecified()
-	switch v4 := f.Source.Addr().Is4(); {
-	case v4 && connected:
-		f.Type = event.FDIPv4
-	case v4:
-		f.Type = event.FDIPv4Server
-	case connected:
-		f.Type = event.FDIPv6
+	f.Proto, f.Source, f.Dest = proto, local, netip.AddrPort{}
+	v6 := event.FDType(0)
+	if local.Addr().Is6() {
+		v6 = event.FDIPv6 - event.FDIPv4
+	}
+	switch {
+	case remote.Port() != 0 || remote.IsValid() && !remote.Addr().IsUnspecified():
+		f.Type, f.Dest = event.FDIPv4+v6, remote
+	case local.Port() != 0:
+		f.Type = event.FDIPv4Server + v6
 	default:
-		f.Type = event.FDIPv6Server
-	}
-	if !connected {
-		f.Dest = netip.AddrPort{}
+		f.Type, f.Source = event.FDIPv4+v6, netip.AddrPort{}
 	}
 }
 

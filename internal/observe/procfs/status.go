@@ -4,6 +4,7 @@ import "bytes"
 
 // status is what we take from /proc/PID/status.
 type status struct {
+	pid                             int64 // process that the thread belongs to, 0 if not said
 	uid, gid                        uint32 // effective
 	groups                          []uint32
 	vtid, vpid, vpgid               int64 // in the process's own pid namespace, -1 if not said
@@ -14,6 +15,7 @@ type status struct {
 
 // statusLines says what to do with the value of each line that we want.
 var statusLines = map[string]func(*status, []byte){
+	"Tgid":   func(s *status, v []byte) { s.pid, _ = signed(lastWord(v)) },
 	"Uid":    func(s *status, v []byte) { s.uid = second(v) },
 	"Gid":    func(s *status, v []byte) { s.gid = second(v) },
 	"Groups": func(s *status, v []byte) { s.groups = appendNumbers(s.groups[:0], v) },

@@ -110,9 +110,9 @@ func line(b []byte) (l, rest []byte) {
 	return l, rest
 }
 
-// splitList splits NUL-separated text. A last item without NUL counts, and so
+// List splits NUL-separated text. A last item without NUL counts, and so
 // does an empty one. The strings share one copy of b.
-func splitList(b []byte) []string {
+func List(b []byte) []string {
 	if len(b) == 0 {
 		return nil
 	}
@@ -124,9 +124,9 @@ func splitList(b []byte) []string {
 	return list
 }
 
-// cutPadding removes the empty arguments that a process leaves behind when it
+// CutPadding removes the empty arguments that a process leaves behind when it
 // writes a title over its arguments. A single empty last argument is a real one.
-func cutPadding(args []string) []string {
+func CutPadding(args []string) []string {
 	n := len(args)
 	for n > 0 && args[n-1] == "" {
 		n--
@@ -166,4 +166,4 @@ func isOctal(b []byte) bool {
 const deletedMark = " (deleted)"
 
 // clip cuts a path to the length that captures allow.
-func clip(b []byte) string { return string(b[:min(len(b), maxPath)]) }
+func clip(b []byte) string { return string(b[:min(len(b), MaxPath)]) }

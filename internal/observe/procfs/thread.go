@@ -2,14 +2,17 @@ package procfs
 
 import (
 	"bytes"
+	"fmt"
 
 	"golang.org/x/sys/unix"
 
 	"rollcage/internal/observe/event"
 )
 
-// threadFlags are the clone flags that threads of a process are taken to have been made with.
-const cloneFiles, cloneThread = 1, 0x2000 // CLONE_FILES, CLONE_THREAD of the clone_flags table
+// ThreadFlags are the clone flags that a thread is taken to have been made
+// with if it is not its process's main one: CLONE_FILES and CLONE_THREAD of
+// the table clone_flags.
+const ThreadFlags = 0x1 | 0x2000
 
 // Thread returns what is known about a thread, without its descriptors. It is
 // the caller's to keep. What is refused is left unknown; a thread that is gone
@@ -20,6 +23,20 @@ func (r *Reader) Thread(pid, tid int64) (*event.ThreadInfo, error) {
 		return leader, err
 	}
 	return r.sibling(leader, tid)
+}
+
+// ProcessOf returns the id of the process that a thread belongs to, or ErrGone.
+func (r *Reader) ProcessOf(tid int64) (int64, error) {
+	path := r.procPath(tid, 0, "status", -1)
+	b, err := r.read(path, 16384)
+	if err != nil {
+		return 0, err
+	}
+	s := parseStatus(b)
+	if s.pid <= 0 {
+		return 0, fmt.Errorf("%s/%s does not say the process", r.root, path)
+	}
+	return s.pid, nil
 }
 
 // Threads returns all threads of a process, the main thread first.
@@ -61,7 +78,7 @@ func (r *Reader) process(pid int64) (*event.ThreadInfo, error) {
 		t.Cwd, t.Root = "/", "/"
 		return t, nil
 	}
-	r.program(t)
+	r.Program(t)
 	t.Cwd, t.Root = r.linkPath(pid, "cwd"), r.linkPath(pid, "root")
 	if b, err := r.read(r.procPath(pid, 0, "limits", -1), 8192); err == nil {
 		t.FDLimit = parseFDLimit(b)
@@ -78,7 +95,7 @@ func (r *Reader) sibling(leader *event.ThreadInfo, tid int64) (*event.ThreadInfo
 	if _, _, err := r.own(t); err != nil {
 		return nil, err
 	}
-	t.Flags = cloneThread | cloneFiles
+	t.Flags = ThreadFlags
 	return t, nil
 }
 
@@ -125,15 +142,16 @@ func (r *Reader) hasLivingThreads(pid int64) bool {
 	return false
 }
 
-// program fills arguments and environment.
-func (r *Reader) program(t *event.ThreadInfo) {
-	if b, err := r.read(r.procPath(t.PID, 0, "cmdline", -1), maxList+maxPath); err == nil && len(b) > 0 {
+// Program fills arguments (Exe, Args) and environment of a process, as far as
+// captures have room for them. What cannot be read stays as it is.
+func (r *Reader) Program(t *event.ThreadInfo) {
+	if b, err := r.read(r.procPath(t.PID, 0, "cmdline", -1), maxList+MaxPath); err == nil && len(b) > 0 {
 		exe, args, _ := bytes.Cut(b, []byte{0})
 		t.Exe = clip(exe)
-		t.Args = cutPadding(splitList(args[:min(len(args), maxList)]))
+		t.Args = CutPadding(List(args[:min(len(args), maxList)]))
 	}
 	if b, err := r.read(r.procPath(t.PID, 0, "environ", -1), maxList); err == nil {
-		t.Env = splitList(b)
+		t.Env = List(b)
 	}
 }
 
