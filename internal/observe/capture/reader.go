@@ -338,6 +338,9 @@ func (r *Reader) readEvent(ev *event.Event, kind *blockKind, total int) (bool, e
 	if err := ev.Reset(b[at:]); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
+	if err := restore(ev, b, at); err != nil {
+		return false, err
+	}
 	ev.CPU, ev.Hidden = cpu, hidden
 	return r.accept(ev)
 }

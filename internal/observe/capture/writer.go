@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -51,6 +52,7 @@ type Writer struct {
 	first  uint64          // time of the first event of the file, ns since the epoch
 	events uint64          // of the file
 	total  uint64
+	older  []byte // the last event in its older form
 }
 
 // Create creates a capture file, readable by nobody else, and writes the
@@ -178,12 +180,26 @@ func (w *Writer) Write(ev *event.Event) error {
 
 // append collects the block of an event.
 func (w *Writer) append(ev *event.Event) error {
-	data := ev.Bytes()
+	if newerTypes.Has(ev.Type()) {
+		var ok bool
+		if w.older, ok = older(w.older[:0], ev); ok {
+			return w.appendBlock(ev, w.older, ev.Bytes())
+		}
+	}
+	return w.appendBlock(ev, ev.Bytes(), nil)
+}
+
+// appendBlock collects a block with data as the event, and the event itself in
+// an option if that is something else.
+func (w *Writer) appendBlock(ev *event.Event, data, itself []byte) error {
 	number, size := uint32(eventV2), 2+len(data)
 	if ev.Hidden {
 		number, size = eventFlags, size+4
 	}
 	size += padding(size)
+	if itself != nil {
+		size += len(itself) + len(optionMark) + 2*optionHeader + 3
+	}
 	switch {
 	case size > maxLargeEvent-blockHeader-blockTrailer:
 		return fmt.Errorf("%w: %s of %d bytes", ErrEventSize, ev.Type(), len(data))
@@ -198,7 +214,11 @@ func (w *Writer) append(ev *event.Event) error {
 	if ev.Hidden {
 		b = binary.LittleEndian.AppendUint32(b, flagHidden)
 	}
-	w.sink.blocks = endBlock(append(b, data...), start)
+	b = append(b, data...)
+	if itself != nil && len(itself)+len(optionMark) <= math.MaxUint16 {
+		b = appendOption(append(b, zeroes[:padding(len(b)-start)]...), itself)
+	}
+	w.sink.blocks = endBlock(b, start)
 	return nil
 }
 
