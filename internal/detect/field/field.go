@@ -22,8 +22,9 @@ type Scope uint8
 const (
 	// ScopeEvent is everything that may differ from one event to the next.
 	ScopeEvent Scope = iota
-	// ScopeProcess depends only on the process, its ancestors, users and
-	// container: it stays while host.Thread.Image of the process stays.
+	// ScopeProcess depends only on the thread, its process and ancestors,
+	// users and container: it stays while host.Thread.Image of the event's
+	// thread stays.
 	ScopeProcess
 )
 
@@ -89,7 +90,11 @@ type Value struct {
 	Addr  netip.Addr
 	List  []Value
 
-	buf []byte // holds Str when it had to be put together
+	buf  []byte   // holds Str when it had to be put together
+	keys []string // scratch
+	// typ and format are those of a value of evt.rawarg.
+	typ    event.ParamType
+	format event.Format
 }
 
 // set makes b, which was built on v.buf[:0], the value's string.
@@ -99,8 +104,9 @@ func (v *Value) set(b []byte) bool {
 	return true
 }
 
-// Field is a field with its argument, ready to be read. Apart from util.cnt
-// it holds no state and may be used by many goroutines with different events.
+// Field is a field with its argument, ready to be read. It holds no state and
+// may be used by many goroutines with different events; only the few fields
+// that add up over events (util.cnt and those of cputime.go) belong to one.
 type Field struct {
 	Def *Def
 	// Name is the field as it is written: evt.arg.flags, proc.aname[2].
@@ -125,10 +131,6 @@ type Field struct {
 	// EachValue is set for filter-only fields that stand for two values
 	// (fd.ip, fd.port, fd.proto, fd.net): it calls yield for each end.
 	EachValue func(e *host.Event, v *Value, yield func() bool)
-	// Prepare is set for fields that need to know the constants which they are
-	// compared with (domain names, which are resolved in the background). It
-	// is called for each of them before the first Read.
-	Prepare func(constant string)
 
 	named  bool // the argument was written .NAME, not [ARG]
 	number uint64

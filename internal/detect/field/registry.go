@@ -27,6 +27,21 @@ type class struct {
 // registry holds all fields in the order in which they are listed.
 var registry = newRegistry(
 	class{"evt", eventFields},
+	class{"evt", eventTypeFields},
+	class{"evt", eventArgFields},
+	class{"evt", eventResultFields},
+	class{"process", processFields},
+	class{"process", ancestorFields},
+	class{"process", threadFields},
+	class{"user", userFields},
+	class{"group", groupFields},
+	class{"fd", fdFields},
+	class{"fd", fdAddrFields},
+	class{"fs.path", pathFields},
+	class{"fdlist", fdListFields},
+	class{"util", utilFields},
+	class{"container", containerFields},
+	class{"container", k8sFields},
 )
 
 type fieldRegistry struct {

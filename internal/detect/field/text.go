@@ -25,12 +25,13 @@ func AppendText(b []byte, f *Field, v *Value) []byte {
 }
 
 func (f *Field) appendOne(b []byte, v *Value) []byte {
-	switch kindOf(f.Type) {
+	typ, format := f.shape(v)
+	switch kindOf(typ) {
 	case kindString:
 		if f.Def.Flags&Raw != 0 {
 			return append(b, v.Str...)
 		}
-		return AppendPrintable(b, v.Str)
+		return event.AppendPrintable(b, v.Str)
 	case kindBytes:
 		return f.style().appendBuffer(b, v.Str)
 	case kindBool:
@@ -40,7 +41,16 @@ func (f *Field) appendOne(b []byte, v *Value) []byte {
 	case kindAddr:
 		return v.Addr.AppendTo(b)
 	}
-	return appendNumber(b, v.Num, f.Type, f.Format)
+	return appendNumber(b, v.Num, typ, format)
+}
+
+// shape returns the type of a value and how it prints: the field's, or for
+// evt.rawarg the parameter's that the value is from.
+func (f *Field) shape(v *Value) (event.ParamType, event.Format) {
+	if f.Def.Flags&Raw != 0 {
+		return v.typ, v.format
+	}
+	return f.Type, f.Format
 }
 
 // AppendJSON appends the value v of the field f as a JSON value: numbers and
@@ -61,12 +71,13 @@ func AppendJSON(b []byte, f *Field, v *Value) []byte {
 }
 
 func (f *Field) appendOneJSON(b []byte, v *Value) []byte {
-	switch kindOf(f.Type) {
+	typ, format := f.shape(v)
+	switch kindOf(typ) {
 	case kindNumber:
-		if f.Format == event.FormatHex || f.Format == event.FormatOct {
+		if format == event.FormatHex || format == event.FormatOct {
 			break
 		}
-		return appendNumber(b, v.Num, f.Type, event.FormatDec)
+		return appendNumber(b, v.Num, typ, event.FormatDec)
 	case kindBool:
 		return strconv.AppendBool(b, v.Num != 0)
 	case kindFloat:
@@ -75,13 +86,12 @@ func (f *Field) appendOneJSON(b []byte, v *Value) []byte {
 		if f.Def.Flags&Timestamp != 0 {
 			return strconv.AppendUint(b, v.Num, 10)
 		}
-		return appendJSONString(b, v.Str, f.Def.Flags&Raw == 0)
+		if f.Def.Flags&Raw != 0 {
+			return AppendJSONString(b, v.Str)
+		}
 	}
-	// What is left prints as ASCII without quotes and backslashes, or is a
-	// buffer, whose text may hold both.
 	start := len(b)
-	b = f.appendOne(b, v)
-	return quoteTail(b, start)
+	return quoteTail(f.appendOne(b, v), start)
 }
 
 func appendJSONFloat(b []byte, x float64) []byte {
@@ -93,52 +103,40 @@ func appendJSONFloat(b []byte, x float64) []byte {
 
 // quoteTail turns the text b[start:] into a JSON string.
 func quoteTail(b []byte, start int) []byte {
-	extra := 2
+	extra := 2 // the quotes
 	for _, c := range b[start:] {
-		extra += len(jsonEscape(c))
+		if esc := jsonEscape(c); esc != "" {
+			extra += len(esc) - 1
+		}
 	}
-	if extra == 2 {
-		b = append(b, `""`...)
-		copy(b[start+1:], b[start:len(b)-2])
-		b[start] = '"'
-		b[len(b)-1] = '"'
-		return b
+	end := len(b)
+	b = append(b, make([]byte, extra)...)
+	to := len(b) - 1
+	b[to] = '"'
+	for from := end - 1; from >= start; from-- {
+		if esc := jsonEscape(b[from]); esc != "" {
+			to -= len(esc)
+			copy(b[to:], esc)
+		} else {
+			to--
+			b[to] = b[from]
+		}
 	}
-	tail := string(b[start:])
-	return AppendJSONString(b[:start], tail)
+	b[start] = '"'
+	return b
 }
 
 // AppendJSONString appends s as a JSON string. What is not UTF-8 becomes
 // U+FFFD; characters outside ASCII stay.
-func AppendJSONString(b []byte, s string) []byte { return appendJSONString(b, s, false) }
-
-func appendJSONString(b []byte, s string, printable bool) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := 0; i < len(s); {
-		c, esc, n := s[i], "", 1
-		switch {
-		case c < utf8.RuneSelf:
-			if printable && (c < 0x20 || c == 0x7f) {
-				esc = replacement
-			} else {
-				esc = jsonEscape(c)
-			}
-		default:
-			var r rune
-			if r, n = utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && n == 1 {
-				esc, n = replacement, brokenLength(s[i:])
-			} else if printable && unprintable(r) {
-				esc = replacement
-			}
-		}
-		if esc != "" {
-			b = append(append(b, s[from:i]...), esc...)
-			from = i + n
-		}
-		i += n
+func AppendJSONString(b []byte, s string) []byte {
+	start := len(b)
+	if utf8.ValidString(s) {
+		return quoteTail(append(b, s...), start)
 	}
-	return append(append(b, s[from:]...), '"')
+	for _, r := range s {
+		b = utf8.AppendRune(b, r)
+	}
+	return quoteTail(b, start)
 }
 
 // jsonEscapes holds the escapes of the bytes that cannot stand in a JSON string.
@@ -164,7 +162,10 @@ func appendNumber(b []byte, n uint64, t event.ParamType, format event.Format) []
 	case event.FormatHex:
 		return appendHexUpper(b, truncate(n, t.Size()))
 	case event.FormatOct:
-		return strconv.AppendUint(append(b, '0'), truncate(n, t.Size()), 8)
+		if n = truncate(n, t.Size()); n != 0 {
+			b = append(b, '0')
+		}
+		return strconv.AppendUint(b, n, 8)
 	case event.FormatPaddedDec:
 		return appendPadded(b, n)
 	}
