@@ -1,0 +1,25 @@
+package alert
+
+import (
+	"context"
+	"io"
+	"time"
+)
+
+// writeBefore writes b to w before ctx ends. Streams without deadlines, such
+// as regular files and terminals, are written to without one.
+func writeBefore(ctx context.Context, w io.Writer, b []byte) error {
+	d, ok := w.(interface{ SetWriteDeadline(time.Time) error })
+	if ok {
+		deadline, _ := ctx.Deadline() // the zero time is no deadline
+		if d.SetWriteDeadline(deadline) == nil {
+			stop := context.AfterFunc(ctx, func() { d.SetWriteDeadline(time.Unix(1, 0)) })
+			defer stop()
+		}
+	}
+	_, err := w.Write(b)
+	if err != nil && ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
