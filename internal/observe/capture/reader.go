@@ -49,9 +49,10 @@ type Reader struct {
 	closer  io.Closer // nil if the bytes are not ours to close
 	snap    *event.Snapshot
 	convert *upgrader
-	at      int64 // offset of the current block
-	held    int   // size of the block that the last event is a view of
-	initial bool  // only events of the snapshot so far in the section
+	file    *os.File // what is read, nil if it is no file
+	at      int64    // offset of the current block
+	held    int      // size of the block that the last event is a view of
+	initial bool     // only events of the snapshot so far in the section
 	num     uint64
 	err     error // why the stream ended
 	closed  atomic.Bool
@@ -79,7 +80,7 @@ func Open(path string, opt ...Options) (*Reader, error) {
 	if o.Name == "" {
 		o.Name = name
 	}
-	r, err := NewReader(f, o)
+	r, err := newReader(f, f, o)
 	if err != nil {
 		f.Close()
 		return nil, err
@@ -101,8 +102,10 @@ func openStdin() *os.File {
 
 // NewReader reads a capture from r up to the first event. The reader does not
 // close r.
-func NewReader(r io.Reader, opt Options) (*Reader, error) {
-	c := &Reader{opt: opt, unpack: newUnpacker(r), convert: newUpgrader()}
+func NewReader(r io.Reader, opt Options) (*Reader, error) { return newReader(r, nil, opt) }
+
+func newReader(r io.Reader, file *os.File, opt Options) (*Reader, error) {
+	c := &Reader{opt: opt, unpack: newUnpacker(r), file: file}
 	c.in.src = c.unpack
 	if err := c.unpack.start(); err != nil && err != io.EOF {
 		return nil, c.fail(err)
@@ -210,10 +213,28 @@ func (r *Reader) ended(err error, what string, n int) error {
 	return err
 }
 
+// left returns how many bytes the file has from the current block on. It
+// reports false if that cannot be known.
+func (r *Reader) left() (int64, bool) {
+	if r.file == nil || r.unpack.packed {
+		return 0, false
+	}
+	info, err := r.file.Stat()
+	if err != nil || !info.Mode().IsRegular() {
+		return 0, false
+	}
+	return info.Size() - r.at, true
+}
+
 // body waits for the whole block and returns it; it stays in the stream.
 func (r *Reader) body(kind *blockKind, total int) ([]byte, error) {
+	if total > len(r.in.buf) { // no buffer has to grow to find out that the file is cut
+		if left, known := r.left(); known && int64(total) > left {
+			return nil, cut(kind.name+" block", total, int(left))
+		}
+	}
 	if err := r.in.need(total); err != nil {
-		return nil, r.ended(err, "a block ("+kind.name+")", total)
+		return nil, r.ended(err, kind.name+" block", total)
 	}
 	return r.in.buf[r.in.r : r.in.r+total : r.in.r+total], nil
 }

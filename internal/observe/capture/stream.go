@@ -7,9 +7,9 @@ import (
 )
 
 const (
-	streamBuffer = 256 << 10 // bytes read ahead
-	fileBuffer   = 64 << 10  // compressed bytes read ahead
-	emptyReads   = 100       // in a row, then the reader is taken for broken
+	streamBuffer = 64 << 10 // bytes read ahead
+	fileBuffer   = 32 << 10 // compressed bytes read ahead
+	emptyReads   = 100      // in a row, then the reader is taken for broken
 )
 
 // unpacker reads a byte stream that may be gzip: members in a row are one
