@@ -19,6 +19,11 @@ type snapshotOptions struct {
 	// BootTime is the time of boot (ns since the epoch) that the times of the
 	// events count from: an event's time is BootTime + CLOCK_BOOTTIME.
 	BootTime uint64
+	// Iterators read threads and descriptors, see loadIterators. They must
+	// count from the same BootTime. nil reads everything from /proc.
+	Iterators *iterators
+	// Warn is told why the iterators failed, when /proc was read instead. It may be nil.
+	Warn func(error)
 }
 
 // now is the time by the clock of the events.
@@ -45,16 +50,34 @@ func takeSnapshot(o snapshotOptions) (*event.Snapshot, *included, error) {
 	}
 	r.SetBootTime(o.BootTime)
 
-	in := newIncluded()
 	s := &event.Snapshot{Live: true, Machine: r.Machine()}
-	if s.Threads, err = scanProc(r, &o, in); err != nil {
+	var in *included
+	if s.Threads, in, err = scan(r, &o); err != nil {
 		return nil, nil, fmt.Errorf("take a snapshot: %w", err)
 	}
-	in.end = o.now()
 	// What cannot be read of these is left out: rules work without.
 	s.Interfaces, _ = procfs.Interfaces()
 	s.Users, s.Groups, _ = procfs.ReadUsers("/")
 	return s, in, nil
+}
+
+// scan reads all threads and descriptors.
+func scan(r *procfs.Reader, o *snapshotOptions) ([]*event.ThreadInfo, *included, error) {
+	if o.Iterators != nil {
+		in := newIncluded()
+		threads, err := scanIterators(o.Iterators, r, o, in)
+		if err == nil {
+			in.end = o.now()
+			return threads, in, nil
+		}
+		if o.Warn != nil {
+			o.Warn(err)
+		}
+	}
+	in := newIncluded()
+	threads, err := scanProc(r, o, in)
+	in.end = o.now()
+	return threads, in, err
 }
 
 // scanProc reads all threads and descriptors from /proc.

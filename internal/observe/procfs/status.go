@@ -4,7 +4,7 @@ import "bytes"
 
 // status is what we take from /proc/PID/status.
 type status struct {
-	pid                             int64 // process that the thread belongs to, 0 if not said
+	pid                             int64  // process that the thread belongs to, 0 if not said
 	uid, gid                        uint32 // effective
 	groups                          []uint32
 	vtid, vpid, vpgid               int64 // in the process's own pid namespace, -1 if not said
