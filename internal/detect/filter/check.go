@@ -155,11 +155,11 @@ func (c *compiler) constants(n *Check, src *source) ([]field.Value, []netip.Pref
 			nets[i], err = netConstant(t.Text)
 		}
 		if err != nil {
-			return nil, nil, errorAt(t.At, "%s", strings.TrimPrefix(err.Error(), "filter error: "))
+			return nil, nil, errorAt(t.At, "%s", err)
 		}
 		if src.field != nil && src.field.Def.Name == evtType && !knownEvent(t.Text) {
 			err := errorAt(t.At, "unknown event type %s", t.Text)
-			err.Hint, err.err = didYouMean(nearestEvent(t.Text)), ErrUnknown
+			err.Hint, err.err = Suggest(t.Text, eventNames()), ErrUnknown
 			return nil, nil, err
 		}
 	}

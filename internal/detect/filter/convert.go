@@ -62,7 +62,7 @@ func boolConstant(text string) (uint64, error) {
 	case "false":
 		return 0, nil
 	}
-	return 0, fmt.Errorf("filter error: unrecognized boolean value '%s', expected true or false", text)
+	return 0, fmt.Errorf("unrecognized boolean value '%s', expected true or false", text)
 }
 
 // intConstant reads a decimal number as scanf does: blanks and a sign may
@@ -148,14 +148,14 @@ func knownEvent(name string) bool {
 	return event.Lookup(name) != nil || event.SyscallByName(name) != nil || slices.Contains(asyncNames, name)
 }
 
-// nearestEvent returns the name of an event or system call that looks like name.
-func nearestEvent(name string) string {
-	var names []string
+// eventNames returns the names that evt.type can have.
+func eventNames() []string {
+	names := slices.Clone(asyncNames)
 	for _, i := range event.All() {
 		names = append(names, i.Name)
 	}
 	for _, s := range event.Syscalls() {
 		names = append(names, s.Name)
 	}
-	return nearest(name, names)
+	return names
 }

@@ -3,6 +3,8 @@ package filter
 import (
 	"errors"
 	"fmt"
+
+	"rollcage/internal/observe/event"
 )
 
 // ErrUnknown is wrapped by errors about a field or event type that nobody knows.
@@ -51,33 +53,6 @@ func didYouMean(word string) string {
 	return "did you mean " + word + "?"
 }
 
-// nearest returns the word that differs least from s, "" if none is near.
-func nearest(s string, words []string) string {
-	best, bestCost := "", len(s)/3+2
-	for _, w := range words {
-		if c := distance(s, w); c < bestCost {
-			best, bestCost = w, c
-		}
-	}
-	return best
-}
-
-// distance counts the bytes to insert, delete or replace to make a into b.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
+// Suggest phrases a question for the one of words that differs least from
+// word, "" if none is near.
+func Suggest(word string, words []string) string { return didYouMean(event.Nearest(word, words)) }

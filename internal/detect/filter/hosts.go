@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"rollcage/internal/detect/field"
 )
 
 // costPerHost is the cost of comparing an address with those of a name.
@@ -47,6 +49,7 @@ func (h *hostName) look() {
 		addrs[i] = addrs[i].Unmap()
 	}
 	h.addrs.Store(&addrs)
+	field.SetDomain(h.name, addrs)
 }
 
 // hostLeaf compares an address with those of host names.

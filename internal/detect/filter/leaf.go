@@ -96,13 +96,14 @@ func dynamicName(t event.Type) bool {
 
 func newTypeLeaf(src *source, t test) *typeLeaf {
 	l := &typeLeaf{dynamic: valueLeaf{src, t}}
+	var v field.Value
 	for _, info := range event.All() {
 		if dynamicName(info.Type) {
 			continue
 		}
 		l.fixed.Add(info.Type)
 		missing := src.field.Def.Name == syscallType && info.Origin != event.OriginSyscall
-		if !missing && t.holds(&field.Value{Str: info.Name}) {
+		if v.Str = info.Name; !missing && t.holds(&v) {
 			l.yes.Add(info.Type)
 		}
 	}

@@ -42,7 +42,7 @@ func (p *parser) trailing() error {
 	word := p.rest()
 	switch word = word[:spanLen(word, isWord)]; {
 	case strings.HasPrefix(p.rest(), "(") && identifierLen(p.last) == len(p.last):
-		err.Hint = didYouMean(nearest(p.last, transformerWords))
+		err.Hint = Suggest(p.last, transformerWords)
 	case word == "AND" || word == "OR" || word == "NOT":
 		err.Hint = "write '" + strings.ToLower(word) + "' in lower case"
 	case strings.HasPrefix(p.rest(), "&&"):
@@ -223,7 +223,7 @@ func (p *parser) condition(at Pos, left Node) (Node, error) {
 	}
 	err := p.expected("a valid check operator: one of " + quoteAll(allOpWords))
 	word := p.rest()
-	err.Hint = didYouMean(nearest(word[:spanLen(word, func(c byte) bool { return !isSpace(c) && c != '(' })], allOpWords))
+	err.Hint = Suggest(word[:spanLen(word, func(c byte) bool { return !isSpace(c) && c != '(' })], allOpWords)
 	return nil, err
 }
 

@@ -2,12 +2,8 @@ package filter
 
 import (
 	"context"
-	_ "embed"
 	"net"
 	"net/netip"
-	"strconv"
-	"strings"
-	"sync"
 
 	"rollcage/internal/detect/field"
 )
@@ -29,29 +25,10 @@ type Schema struct {
 // usual services and those of the machine, the machine's name service.
 var Standard = &Schema{Field: field.Parse, Longest: field.Longest, Service: servicePort, Resolve: resolveHost}
 
-// servicesText holds a service a line: name, port.
-//
-//go:embed services.txt
-var servicesText string
-
-var services = sync.OnceValue(func() map[string]uint16 {
-	m := map[string]uint16{}
-	for line := range strings.Lines(servicesText) {
-		words := strings.Fields(line)
-		if len(words) != 2 || words[0] == "#" {
-			continue
-		}
-		if n, err := strconv.ParseUint(words[1], 10, 16); err == nil {
-			m[words[0]] = uint16(n)
-		}
-	}
-	return m
-})
-
 // servicePort looks a service up in the table that comes with the program,
 // so that rules mean the same everywhere, and then in the machine's.
 func servicePort(name string) (uint16, bool) {
-	if port, ok := services()[name]; ok {
+	if port, ok := field.ServicePort(name); ok {
 		return port, true
 	}
 	local := net.Resolver{PreferGo: true}
