@@ -13,7 +13,10 @@ import (
 // tests and for the few events that are made in user space.
 func Append(b []byte, ts uint64, tid int64, t Type, values ...any) ([]byte, error) {
 	info := t.Info()
-	if info == nil || len(values) > len(info.Params) {
+	if info == nil {
+		return b, fmt.Errorf("no event type %s", t)
+	}
+	if len(values) > len(info.Params) {
 		return b, fmt.Errorf("%s takes at most %d parameters, %d given", t, len(info.Params), len(values))
 	}
 	start := len(b)

@@ -37,7 +37,7 @@ func mustLoad() *tableSet {
 		name string
 		line func(words []string, indented bool) error
 	}{
-		{"flags", t.flagLine}, {"events", t.eventLine()}, {"syscalls", t.syscallLine},
+		{"flags", t.flagLine()}, {"events", t.eventLine()}, {"syscalls", t.syscallLine},
 	} {
 		data, err := tableFiles.ReadFile("tables/" + f.name + ".txt")
 		if err != nil {
@@ -66,17 +66,18 @@ func mustLoad() *tableSet {
 	return t
 }
 
-var lastTable *FlagTable
-
-func (t *tableSet) flagLine(w []string, indented bool) error {
-	if !indented {
-		lastTable = &FlagTable{Name: w[1]}
-		t.flags[w[1]] = lastTable
-		return nil
+func (t *tableSet) flagLine() func([]string, bool) error {
+	var last *FlagTable
+	return func(w []string, indented bool) error {
+		if !indented {
+			last = &FlagTable{Name: w[1]}
+			t.flags[w[1]] = last
+			return nil
+		}
+		v, err := strconv.ParseUint(w[1], 10, 64)
+		last.Labels = append(last.Labels, Label{w[0], v})
+		return err
 	}
-	v, err := strconv.ParseUint(w[1], 10, 64)
-	lastTable.Labels = append(lastTable.Labels, Label{w[0], v})
-	return err
 }
 
 func (t *tableSet) eventLine() func([]string, bool) error {

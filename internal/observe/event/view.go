@@ -131,8 +131,8 @@ func (e *Event) Str(i int) (string, bool) {
 }
 
 // Result returns the result of an exit event: its first parameter if that is
-// a number with the meaning of a result (res, fd or ret), as a negative errno
-// on failure.
+// a number with the meaning of a result (res or fd), as a negative errno on
+// failure.
 func (e *Event) Result() (int64, bool) {
 	if e.info.Type.IsEnter() || len(e.info.Params) == 0 {
 		return 0, false
