@@ -131,25 +131,25 @@ func eachRecord(r io.Reader, take func(record []byte) error) error {
 // completes them from /proc. Descriptors come first: see included.
 func scanIterators(it *iterators, r *procfs.Reader, o *snapshotOptions, in *included) ([]*event.ThreadInfo, error) {
 	begin := o.now()
-	fds := fdScan{}
+	fds := fdScan{processes: map[int64]*scannedFDs{}}
 	if err := readIterator(it.descriptors, fds.take); err != nil {
 		return nil, err
 	}
 	fds.orient()
 	var records []threadRecord
 	err := readIterator(it.threads, func(record []byte) error {
-		t, err := decodeThread(record)
+		t, err := fds.decodeThread(record)
 		records = append(records, t)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return assemble(records, fds, begin, r, o, in), nil
+	return assemble(records, fds.processes, begin, r, o, in), nil
 }
 
 // assemble joins the records of the two passes.
-func assemble(records []threadRecord, fds fdScan, begin uint64, r *procfs.Reader, o *snapshotOptions,
+func assemble(records []threadRecord, fds map[int64]*scannedFDs, begin uint64, r *procfs.Reader, o *snapshotOptions,
 	in *included) []*event.ThreadInfo {
 	leaders := make(map[int64]*event.ThreadInfo, len(records))
 	for i := range records {

@@ -289,13 +289,14 @@ func FuzzRecords(f *testing.F) {
 	}
 	f.Add(make([]byte, event.HeaderSize))
 	f.Fuzz(func(t *testing.T, b []byte) {
-		if r, err := decodeThread(b); err == nil && (r.info == nil || len(r.info.Args) > len(b)) {
+		var s shared
+		if r, err := s.decodeThread(b); err == nil && (r.info == nil || len(r.info.Args) > len(b)) {
 			t.Errorf("%+v", r)
 		}
-		if r, _, err := decodeFD(b); err == nil && len(r.info.Name) > procfs.MaxPath {
+		if r, _, err := s.decodeFD(b); err == nil && len(r.info.Name) > procfs.MaxPath {
 			t.Errorf("%+v", r)
 		}
-		fds := fdScan{}
+		fds := fdScan{processes: map[int64]*scannedFDs{}}
 		_ = eachRecord(bytes.NewReader(b), fds.take)
 		fds.orient()
 	})

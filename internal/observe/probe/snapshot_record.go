@@ -1,10 +1,12 @@
 package probe
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -66,9 +68,42 @@ func (r *record) uint(i int) uint64 {
 
 func (r *record) int(i int) int64 { return int64(r.uint(i)) }
 
-func (r *record) str(i int) string {
-	s, _, _ := strings.Cut(string(r.params[i]), "\x00")
-	return s
+// text returns the bytes of a string without its NUL.
+func (r *record) text(i int) []byte {
+	b, _, _ := bytes.Cut(r.params[i], []byte{0})
+	return b
+}
+
+// shared keeps one copy of what many records say. Its zero value is ready.
+type shared struct {
+	strings map[string]string
+	lists   map[string][]string
+}
+
+func (s *shared) str(b []byte) string {
+	if v, ok := s.strings[string(b)]; ok {
+		return v
+	}
+	if s.strings == nil {
+		s.strings = map[string]string{}
+	}
+	v := string(b)
+	s.strings[v] = v
+	return v
+}
+
+func (s *shared) path(b []byte) string { return s.str(b[:min(len(b), procfs.MaxPath)]) }
+
+func (s *shared) list(b []byte) []string {
+	if v, ok := s.lists[string(b)]; ok {
+		return v
+	}
+	if s.lists == nil {
+		s.lists = map[string][]string{}
+	}
+	v := procfs.List(b)
+	s.lists[string(b)] = v
+	return v
 }
 
 // The values of a thread's record: those that exec events have (put_task and
@@ -125,15 +160,15 @@ type threadRecord struct {
 	whole bool
 }
 
-func decodeThread(b []byte) (threadRecord, error) {
+func (s *shared) decodeThread(b []byte) (threadRecord, error) {
 	r, err := parseRecord(b, recordThread, threadParams)
 	if err != nil {
 		return threadRecord{}, err
 	}
 	t := event.NewThreadInfo()
 	t.TID, t.PID, t.PTID = r.int(threadTID), r.int(threadPID), r.int(threadPTID)
-	t.Comm, t.ExePath, t.Root = r.str(threadComm), r.str(threadExePath), r.str(threadRoot)
-	t.Cgroups = procfs.List(r.params[threadCgroups])
+	t.Comm, t.ExePath, t.Root = s.str(r.text(threadComm)), s.path(r.text(threadExePath)), s.path(r.text(threadRoot))
+	t.Cgroups = s.list(r.params[threadCgroups])
 	t.PGID, t.VPGID = r.int(threadPGID), r.int(threadVPGID)
 	t.UID, t.GID = uint32(r.uint(threadUID)), uint32(r.uint(threadGID))
 	t.LoginUID, t.TTY = uint32(r.uint(threadLoginUID)), uint32(r.uint(threadTTY))
@@ -152,7 +187,7 @@ func decodeThread(b []byte) (threadRecord, error) {
 	}
 	rec := threadRecord{info: t, at: r.at, whole: true}
 	if t.TID == t.PID {
-		t.Cwd = r.str(threadCwd)
+		t.Cwd = s.path(r.text(threadCwd))
 		rec.whole = r.program(t)
 	} else {
 		t.Flags = procfs.ThreadFlags
@@ -215,32 +250,35 @@ type scannedFDs struct {
 }
 
 // fdScan is what the iterator over descriptors has given, by process.
-type fdScan map[int64]*scannedFDs
+type fdScan struct {
+	shared
+	processes map[int64]*scannedFDs
+}
 
 // take adds a record. A thread that has descriptors of its own is left out.
-func (s fdScan) take(b []byte) error {
-	f, tid, err := decodeFD(b)
+func (s *fdScan) take(b []byte) error {
+	f, tid, err := s.decodeFD(b)
 	if err != nil || tid != f.pid {
 		return err
 	}
-	p := s[f.pid]
+	p := s.processes[f.pid]
 	if p == nil {
 		p = &scannedFDs{at: f.at}
-		s[f.pid] = p
+		s.processes[f.pid] = p
 	}
 	p.list, p.netns = append(p.list, f.info), append(p.netns, f.netns)
 	return nil
 }
 
 // orient gives connections their direction.
-func (s fdScan) orient() {
+func (s *fdScan) orient() {
 	listeners := procfs.Listeners{}
-	for _, p := range s {
+	for _, p := range s.processes {
 		for i := range p.list {
 			listeners.Add(p.netns[i], &p.list[i])
 		}
 	}
-	for _, p := range s {
+	for _, p := range s.processes {
 		for i := range p.list {
 			if p.list[i].Type.IsIP() {
 				listeners.Orient(p.netns[i], &p.list[i])
@@ -249,7 +287,8 @@ func (s fdScan) orient() {
 	}
 }
 
-func decodeFD(b []byte) (fdRecord, int64, error) {
+// decodeFD also returns the thread whose descriptor it is.
+func (s *shared) decodeFD(b []byte) (fdRecord, int64, error) {
 	var f fdRecord
 	r, err := parseRecord(b, recordFD, fdParams)
 	if err != nil {
@@ -267,10 +306,10 @@ func decodeFD(b []byte) (fdRecord, int64, error) {
 		f.info.OpenFlags |= flagCloexec
 	}
 	if sk := r.params[fdSocket]; len(sk) == socketNumbersSize {
-		f.netns = decodeSocket(&f.info, sk, r.str(fdName))
+		f.netns = decodeSocket(&f.info, sk, s.path(r.text(fdName)))
 		return f, r.tid, nil
 	}
-	classifyFile(&f.info, n, r.str(fdName))
+	classifyFile(&f.info, n, s.path(r.text(fdName)))
 	return f, r.tid, nil
 }
 
@@ -279,7 +318,7 @@ func classifyFile(f *event.FDInfo, n []byte, name string) {
 	le := binary.LittleEndian
 	magic, target, mode := le.Uint32(n[24:]), int32(le.Uint32(n[28:])), le.Uint16(n[32:])
 	layer, memfd, pathless := n[35], n[36] != 0, n[37] != 0
-	f.Name = name[:min(len(name), procfs.MaxPath)]
+	f.Name = name
 	switch {
 	case target != 0:
 		f.Type, f.Name = event.FDPidfd, procfs.PidfdName(int64(target))
@@ -289,17 +328,22 @@ func classifyFile(f *event.FDInfo, n []byte, name string) {
 		f.Type = event.FDMemfd
 	case mode&unix.S_IFMT == unix.S_IFIFO:
 		if f.Type = event.FDPipe; pathless {
-			f.Name = fmt.Sprintf("pipe:[%d]", f.Ino)
+			f.Name = numbered("pipe", f.Ino)
 		}
 	case mode&unix.S_IFMT == unix.S_IFDIR:
 		f.Type = event.FDDirectory
 	default:
 		f.Type, f.Dev = event.FDFileV2, le.Uint32(n[12:])
 		if magic == nsfsMagic {
-			f.Name = fmt.Sprintf("%s:[%d]", name, f.Ino)
+			f.Name = numbered(name, f.Ino)
 		}
 		f.OpenFlags |= [...]uint32{0, flagUpperLayer, flagLowerLayer, 0}[layer&3]
 	}
+}
+
+// numbered is the name of what has no path.
+func numbered(kind string, ino uint64) string {
+	return kind + ":[" + strconv.FormatUint(ino, 10) + "]"
 }
 
 // decodeSocket gives type, name and ends of a socket and returns its network namespace.
@@ -322,7 +366,7 @@ func decodeSocket(f *event.FDInfo, sk []byte, name string) uint64 {
 	case unix.AF_NETLINK:
 		f.Type = event.FDNetlink
 	default:
-		f.Type, f.Name = event.FDUnsupported, fmt.Sprintf("socket:[%d]", f.Ino)
+		f.Type, f.Name = event.FDUnsupported, numbered("socket", f.Ino)
 	}
 	return uint64(le.Uint32(sk[48:]))
 }
