@@ -79,12 +79,23 @@ func readIPv6(b []byte) netip.AddrPort {
 func untilNUL(b []byte) []byte { return b[:len(event.CString(b))] }
 
 // unmap makes a tuple IPv4 if both ends are IPv4 addresses used through IPv6.
+// An end without address fits either.
 func (e *ends) unmap() {
-	if e.src.Addr().Is4In6() && e.dst.Addr().Is4In6() {
-		e.family = familyIPv4
-		e.src = netip.AddrPortFrom(e.src.Addr().Unmap(), e.src.Port())
-		e.dst = netip.AddrPortFrom(e.dst.Addr().Unmap(), e.dst.Port())
+	src, ok1 := unmapped(e.src)
+	dst, ok2 := unmapped(e.dst)
+	if ok1 && ok2 {
+		e.family, e.src, e.dst = familyIPv4, src, dst
 	}
+}
+
+func unmapped(a netip.AddrPort) (netip.AddrPort, bool) {
+	switch ip := a.Addr(); {
+	case ip.Is4In6():
+		return netip.AddrPortFrom(ip.Unmap(), a.Port()), true
+	case ip.IsUnspecified():
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()), true
+	}
+	return a, false
 }
 
 // isIP reports whether the ends are IP addresses.

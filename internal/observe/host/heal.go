@@ -196,6 +196,8 @@ func (s *State) adoptFD(t *Thread, info *event.FDInfo) {
 		fd.Type, fd.Source, fd.Dest = event.FDIPv4, e.src, e.dst
 	}
 	switch {
+	case fd.Type.IsServer() && fd.Proto == event.L4UDP:
+		// It may be a client that is not connected: the first message tells.
 	case info.Server, fd.Type.IsServer(), fd.Type == event.FDUnix && info.Name != "":
 		fd.Role = RoleServer
 	case fd.Type == event.FDIPv4, fd.Type == event.FDUnix:

@@ -76,7 +76,7 @@ func (s *State) updateEnds(he *Event, tuple int, incoming bool) {
 		fd.Proto = event.L4UDP // the peer of a TCP connection does not change
 	}
 	if fd.Role == RoleNone {
-		fd.Role = s.guessRole(he.Thread, &e, incoming)
+		fd.Role = guessRole(he.Thread, &e, incoming)
 	}
 	if incoming == (fd.Role == RoleClient) {
 		e.src, e.dst = e.dst, e.src // the client's end first
@@ -88,15 +88,13 @@ func (s *State) updateEnds(he *Event, tuple int, incoming bool) {
 }
 
 // guessRole tells whether the process is the server of the other end: it is if
-// it is bound to the port that is addressed and does not also use it as a client.
-func (s *State) guessRole(t *Thread, e *ends, incoming bool) Role {
-	local, remote := e.src.Port(), e.dst.Port()
+// it was addressed first, at a port that it is bound to.
+func guessRole(t *Thread, e *ends, incoming bool) Role {
 	if incoming {
-		local, remote = remote, local
-	}
-	for _, fd := range t.FDs.All() {
-		if fd.Type.IsServer() && fd.Source.Port() == local && local != remote {
-			return RoleServer
+		for _, fd := range t.FDs.All() {
+			if fd.Type.IsServer() && fd.Source.Port() == e.dst.Port() {
+				return RoleServer
+			}
 		}
 	}
 	return RoleClient

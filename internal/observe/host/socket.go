@@ -138,6 +138,9 @@ func (s *State) applyConnect(he *Event) {
 		return
 	}
 	fd.Connected, fd.pending = res >= 0, res == inProgress
+	if ok && e.isIP() && e.dst.Port() == 0 && e.dst.Addr().IsUnspecified() {
+		fd.Connected = false // connect to AF_UNSPEC takes the peer away
+	}
 	switch {
 	case !ok:
 	case e.isIP():
@@ -182,6 +185,9 @@ func (s *State) connectEnds(he *Event) (ends, bool) {
 		return before, true
 	case !ok:
 		return exit, passed
+	case passed && e.isIP() && e.dst.Addr().IsUnspecified() && exit.family == e.family && !exit.dst.Addr().IsUnspecified():
+		// The kernel has not stored the peer yet (datagrams through IPv6).
+		e.dst = exit.dst
 	case !early || !passed || before.family != e.family:
 	case e.isIP() && e.dst == exit.dst:
 		e.dst = before.dst
