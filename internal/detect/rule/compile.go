@@ -90,6 +90,10 @@ func (c *compiler) parse(at *where, src text) *expr {
 			d.used = true
 			x.lists = append(x.lists, d.name)
 		}
+		if len(src.s) > maxExpanded {
+			c.problem(at, ErrCompileCondition, "the condition is longer than %d bytes once its lists are put in", maxExpanded)
+			return nil
+		}
 	}
 	x.src = src
 	node, err := filter.Parse(src.s)
@@ -227,11 +231,7 @@ func (c *compiler) undefined(x *expr, id *filter.Ident, def *macroDef) {
 		p.Suggestion = fmt.Sprintf("macro '%s' is defined later: move its definition up", id.Name)
 		return
 	}
-	var names []string
-	for _, d := range c.macros.order {
-		names = append(names, d.name)
-	}
-	p.suggest(id.Name, names)
+	p.suggest(id.Name, c.macros.names())
 }
 
 // unused warns about macros and lists that nothing refers to. What has errors

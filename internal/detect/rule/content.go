@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -16,13 +17,14 @@ type Position struct {
 
 // content is the text of a file with what is needed to find places in it.
 type content struct {
-	name  string
-	data  string
-	lines []int // where each line starts, as the YAML parser counts lines
+	name   string
+	data   string
+	lines  []int // where each line starts, as the YAML parser counts lines
+	starts []int // where each line starts, as editors do: after an LF
 }
 
 func newContent(name string, data []byte) *content {
-	c := &content{name: name, data: string(bytes.TrimPrefix(data, []byte("\uFEFF"))), lines: []int{0}}
+	c := &content{name: name, data: string(bytes.TrimPrefix(data, []byte("\uFEFF"))), lines: []int{0}, starts: []int{0}}
 	for i := 0; i < len(c.data); {
 		n := lineBreak(c.data[i:])
 		if n == 0 {
@@ -31,6 +33,9 @@ func newContent(name string, data []byte) *content {
 		}
 		i += n
 		c.lines = append(c.lines, i)
+		if c.data[i-1] == '\n' {
+			c.starts = append(c.starts, i)
+		}
 	}
 	return c
 }
@@ -69,15 +74,12 @@ func (c *content) offset(line, column int) int {
 // place returns line and column of a byte offset, both from 0, as an editor
 // counts lines and with the column in bytes.
 func (c *content) place(offset int) (line, column int) {
-	before := c.data[:min(max(offset, 0), len(c.data))]
-	for i := 0; i < len(before); i++ {
-		if before[i] == '\n' {
-			line, column = line+1, 0
-		} else {
-			column++
-		}
+	offset = min(max(offset, 0), len(c.data))
+	n, found := slices.BinarySearch(c.starts, offset)
+	if !found {
+		n--
 	}
-	return line, column
+	return n, offset - c.starts[n]
 }
 
 // position is place as people count.
@@ -88,10 +90,9 @@ func (c *content) position(offset int) Position {
 
 // line returns the text of a line, which counts from 1.
 func (c *content) line(n int) string {
-	s := c.data
-	for ; n > 1; n-- {
-		_, s, _ = strings.Cut(s, "\n")
+	if n < 1 || n > len(c.starts) {
+		return ""
 	}
-	s, _, _ = strings.Cut(s, "\n")
+	s, _, _ := strings.Cut(c.data[c.starts[n-1]:], "\n")
 	return strings.TrimSuffix(s, "\r")
 }

@@ -72,6 +72,15 @@ func (c *collection[T]) has(name string) bool {
 	return ok
 }
 
+// names returns the names in the order of the definitions.
+func (c *collection[T]) names() []string {
+	var names []string
+	for _, d := range c.order {
+		names = append(names, d.base().name)
+	}
+	return names
+}
+
 // next numbers an item.
 func (l *loader) next() int {
 	l.seq++

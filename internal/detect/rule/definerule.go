@@ -3,6 +3,7 @@ package rule
 import (
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
@@ -104,8 +105,10 @@ func (e *entry) priority(s *scalar) Priority {
 	p, ok := ParsePriority(s.node.Value)
 	if !ok {
 		e.failed = true
-		e.r.report(e.below(kindPriority, "", s.node), ErrYAMLValidate, "Invalid priority").
-			suggest(s.node.Value, priorityWords())
+		problem := e.r.report(e.below(kindPriority, "", s.node), ErrYAMLValidate, "Invalid priority")
+		if problem.suggest(strings.ToLower(s.node.Value), priorityWords()); problem.Suggestion == "" {
+			problem.Suggestion = "use one of " + strings.Join(priorityWords(), ", ")
+		}
 	}
 	return p
 }
@@ -166,8 +169,8 @@ func (r *reader) target(e *entry, name string) *ruleDef {
 	old := r.l.rules.byName[name]
 	if old == nil {
 		e.failed = true
-		p := r.report(e.at, ErrValidate, "Rule '%s' is to be appended to or overridden, but no rule of that name is defined before", name)
-		p.suggest(name, slices.Collect(maps.Keys(r.l.rules.byName)))
+		r.report(e.at, ErrValidate, "Rule '%s' is to be appended to or overridden, but no rule of that name is defined before", name).
+			suggest(name, r.l.rules.names())
 		return nil
 	}
 	if old.broken {
@@ -183,11 +186,11 @@ func (r *reader) target(e *entry, name string) *ruleDef {
 
 // joined appends the value of a scalar to a text after one blank.
 func joined(t text, s *scalar) text {
-	out := text{}
+	var out builder
 	out.add(t)
-	out.addString(" ", nil)
+	out.generated(" ")
 	out.add(textOf(s))
-	return out
+	return out.text()
 }
 
 // overrideRule is an entry with the key override. It is read as a whole

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"rollcage/internal/detect/filter"
+	"rollcage/internal/observe/event"
 )
 
 // Description is what describing a ruleset gives, in the shape of Falco's -L.
@@ -131,6 +132,7 @@ func (s *Ruleset) describeRule(r *Rule) RuleDescription {
 		Tags: notNil(r.Tags),
 	}
 	selected := filter.Select(r.node)
+	selected.Types.Add(event.ASYNCEVENT_E)
 	d.Details = RuleDetails{
 		Macros: notNil(r.written.macros), Lists: notNil(r.written.lists),
 		Operators: notNil(filter.UsedOperators(r.node)), Fields: notNil(filter.UsedFields(r.node)),
@@ -160,6 +162,7 @@ func (s *Ruleset) describeRule(r *Rule) RuleDescription {
 func (m *Macro) describe() (d MacroDescription) {
 	d.Info.Name, d.Info.Condition = m.Name, m.Condition
 	selected := filter.Select(m.expr.node)
+	selected.Types.Add(event.ASYNCEVENT_E)
 	d.Details.Used = m.Used
 	d.Details.Macros, d.Details.Lists = notNil(m.expr.macros), notNil(m.expr.lists)
 	d.Details.Operators = notNil(filter.UsedOperators(m.expr.node))

@@ -258,55 +258,55 @@ func (d *ruleDef) expanded() text {
 	if len(d.exceptions) == 0 || d.broken {
 		return d.condition
 	}
-	var t text
-	t.addString("(", nil)
+	var t builder
+	t.generated("(")
 	t.add(d.condition)
-	t.addString(")", nil)
+	t.generated(")")
 	for _, x := range d.exceptions {
 		if len(x.rows) == 0 {
 			continue
 		}
-		t.addString(" and not ", nil)
+		t.generated(" and not ")
 		if x.single {
 			x.addSingle(&t)
 		} else {
 			x.addRows(&t)
 		}
 	}
-	return t
+	return t.text()
 }
 
 // addSingle adds the form with one field: (field op (value, value)).
-func (x *exceptionDef) addSingle(t *text) {
-	t.addString("("+x.fields[0].node.Value+" ", x.fields[0])
-	t.addString(x.comps[0].node.Value+" (", x.comps[0])
+func (x *exceptionDef) addSingle(t *builder) {
+	t.addString("("+x.fields[0].node.Value+" ", x.fields[0], 0)
+	t.addString(x.comps[0].node.Value+" (", x.comps[0], 0)
 	for i, row := range x.rows {
 		if i > 0 {
-			t.addString(", ", nil)
+			t.generated(", ")
 		}
 		v := row.cells[0].values[0]
-		t.addString(quoteItem(v.node.Value), v)
+		t.addString(quoteItem(v.node.Value), v, 0)
 	}
-	t.addString("))", nil)
+	t.generated("))")
 }
 
 // addRows adds the form with many fields: ((field op value and field op value) or (…)).
-func (x *exceptionDef) addRows(t *text) {
+func (x *exceptionDef) addRows(t *builder) {
 	for i, row := range x.rows {
-		t.addString([]string{"(", " or "}[min(i, 1)], nil)
+		t.generated([]string{"(", " or "}[min(i, 1)])
 		for j, cell := range row.cells {
-			t.addString([]string{"(", " and "}[min(j, 1)], nil)
-			t.addString(x.fields[j].node.Value+" ", x.fields[j])
-			t.addString(x.comps[j].node.Value+" ", x.comps[j])
+			t.generated([]string{"(", " and "}[min(j, 1)])
+			t.addString(x.fields[j].node.Value+" ", x.fields[j], 0)
+			t.addString(x.comps[j].node.Value+" ", x.comps[j], 0)
 			cell.add(t, x.comps[j].node.Value)
 		}
-		t.addString(")", nil)
+		t.generated(")")
 	}
-	t.addString(")", nil)
+	t.generated(")")
 }
 
 // add adds the value behind an operator.
-func (c *exceptionCell) add(t *text, comp string) {
+func (c *exceptionCell) add(t *builder, comp string) {
 	opWord, _, modified := strings.Cut(comp, " ")
 	op, _ := filter.ParseOp(opWord)
 	if !c.list {
@@ -317,17 +317,17 @@ func (c *exceptionCell) add(t *text, comp string) {
 		case !modified && !op.TakesList():
 			v = quoteItem(v)
 		}
-		t.addString(v, c.values[0])
+		t.addString(v, c.values[0], 0)
 		return
 	}
-	t.addString("(", nil)
+	t.generated("(")
 	for i, v := range c.values {
 		if i > 0 {
-			t.addString(", ", nil)
+			t.generated(", ")
 		}
-		t.addString(quoteItem(v.node.Value), v)
+		t.addString(quoteItem(v.node.Value), v, 0)
 	}
-	t.addString(")", nil)
+	t.generated(")")
 }
 
 // quoteItem puts a value with a blank in quotes unless it has some. An empty

@@ -204,9 +204,7 @@ func TestListNamesAreReplacedInTheText(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var src text
-			src.addString(tt.in, nil)
-			got, _ := src.substitute("l", []string{"a", "b c"})
+			got, _ := text{s: tt.in}.substitute("l", []string{"a", "b c"})
 			if got.s != tt.want {
 				t.Errorf("got %q, want %q", got.s, tt.want)
 			}
@@ -216,9 +214,7 @@ func TestListNamesAreReplacedInTheText(t *testing.T) {
 
 func TestEmptyListTakesAComma(t *testing.T) {
 	for in, want := range map[string]string{"(l)": "(  )", "(a, l)": "(a  )", "(l, b)": "(   b)", "(a, l, b)": "(a  , b)"} {
-		var src text
-		src.addString(in, nil)
-		if got, used := src.substitute("l", nil); got.s != want || !used {
+		if got, used := (text{s: in}).substitute("l", nil); got.s != want || !used {
 			t.Errorf("%s: got %q, want %q", in, got.s, want)
 		}
 	}
@@ -302,5 +298,16 @@ func TestExceptionMistakes(t *testing.T) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestListsThatGrowWithoutEndAreAnError(t *testing.T) {
+	var b strings.Builder
+	for i := range 40 {
+		fmt.Fprintf(&b, "- list: l%02d\n  items: [l%02d, l%02d]\n", i, i+1, i+1)
+	}
+	_, results := load(t, LoadOptions{}, b.String()+ruleText("R", "evt.type=open and proc.name in (l00)"))
+	if len(results[0].Errors) != 1 || !strings.Contains(results[0].Errors[0].Message, "longer than 1048576 bytes") {
+		t.Errorf("got %q", problems(results))
 	}
 }

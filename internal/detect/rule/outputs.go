@@ -42,7 +42,7 @@ func (a *AppendOutput) fits(d *ruleDef) bool {
 
 // fullOutput returns a rule's output with what is appended to it, and its extra fields.
 func (c *compiler) fullOutput(d *ruleDef) (text, []ExtraField) {
-	out := text{}
+	var out builder
 	out.add(d.output)
 	var extra []ExtraField
 	for _, a := range c.opts.AppendOutput {
@@ -50,16 +50,16 @@ func (c *compiler) fullOutput(d *ruleDef) (text, []ExtraField) {
 			continue
 		}
 		if a.Output != "" {
-			out.addString(" "+a.Output, nil)
+			out.generated(" " + a.Output)
 		}
 		if a.Suggested {
 			for _, name := range suggestedFields(c.opts.StaticFields) {
-				out.addString(" "+strings.ReplaceAll(name, ".", "_")+"=%"+name, nil)
+				out.generated(" " + strings.ReplaceAll(name, ".", "_") + "=%" + name)
 			}
 		}
 		extra = append(extra, a.Fields...)
 	}
-	return out, extra
+	return out.text(), extra
 }
 
 // suggestedFields returns the fields that AppendOutput.Suggested appends.
@@ -136,8 +136,9 @@ func (t text) withoutContainerInfo() (text, bool) {
 		if i > 0 && t.s[i-1] == ' ' {
 			i--
 		}
-		out := t.slice(0, i)
+		var out builder
+		out.add(t.slice(0, i))
 		out.add(t.slice(end, len(t.s)))
-		t = out
+		t = out.text()
 	}
 }

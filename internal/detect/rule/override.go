@@ -2,7 +2,6 @@ package rule
 
 import (
 	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -96,8 +95,4 @@ func (e *entry) unexpected(o overrides, overridable []string) {
 }
 
 // suggest notes the word among known that is most like the given one.
-func (p *Problem) suggest(word string, known []string) {
-	if p != nil {
-		p.Suggestion = filter.Suggest(strings.ToLower(word), known)
-	}
-}
+func (p *Problem) suggest(word string, known []string) { p.Suggestion = filter.Suggest(word, known) }

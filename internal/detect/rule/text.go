@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -75,20 +76,43 @@ func textOf(s *scalar) text {
 	return text{s.node.Value, []span{{from: s}}}
 }
 
-// add appends a text.
-func (t *text) add(o text) {
-	for _, sp := range o.spans {
-		sp.at += len(t.s)
-		t.spans = append(t.spans, sp)
-	}
-	t.s += o.s
+// builder puts a text together.
+type builder struct {
+	b     []byte
+	spans []span
 }
 
-// addString appends a string that stands for a scalar without being in it.
-func (t *text) addString(s string, from *scalar) {
-	t.spans = append(t.spans, span{at: len(t.s), from: from, fixed: true})
-	t.s += s
+// add appends a text.
+func (b *builder) add(t text) {
+	for _, sp := range t.spans {
+		sp.at += len(b.b)
+		b.spans = append(b.spans, sp)
+	}
+	b.b = append(b.b, t.s...)
 }
+
+// addString appends a string that stands for byte off of a scalar without being in it.
+func (b *builder) addString(s string, from *scalar, off int) {
+	b.spans = append(b.spans, span{at: len(b.b), from: from, off: off, fixed: true})
+	b.b = append(b.b, s...)
+}
+
+// generated appends a string that nobody wrote.
+func (b *builder) generated(s string) { b.addString(s, nil, 0) }
+
+// cut takes bytes off the end.
+func (b *builder) cut(n int) {
+	b.b = b.b[:len(b.b)-n]
+	for len(b.spans) > 0 && b.spans[len(b.spans)-1].at >= len(b.b) {
+		b.spans = b.spans[:len(b.spans)-1]
+	}
+}
+
+func (b *builder) endsIn(accept func(c byte) bool) bool {
+	return len(b.b) > 0 && accept(b.b[len(b.b)-1])
+}
+
+func (b *builder) text() text { return text{string(b.b), b.spans} }
 
 // slice returns the part [i, j) of the text.
 func (t text) slice(i, j int) text {
@@ -131,17 +155,11 @@ func (t text) trim() text {
 
 // locate returns the file and offset in it that byte i comes from, or nil.
 func (t text) locate(i int) (*content, int) {
-	if len(t.spans) == 0 {
+	from, off := t.origin(i)
+	if from == nil {
 		return nil, 0
 	}
-	sp := t.spans[t.spanAt(i)]
-	switch {
-	case sp.from == nil:
-		return nil, 0
-	case sp.fixed:
-		return sp.from.file, sp.from.locate(sp.off)
-	}
-	return sp.from.file, sp.from.locate(sp.off + i - sp.at)
+	return from.file, from.locate(off)
 }
 
 const (
@@ -157,70 +175,80 @@ func bounded(s string, i, j int) bool {
 	return (i == 0 || strings.IndexByte(bounds, s[i-1]) >= 0) && (j == len(s) || strings.IndexByte(bounds, s[j]) >= 0)
 }
 
+// maxExpanded is how long a condition may be, in bytes, once its lists are put in.
+const maxExpanded = 1 << 20
+
 // substitute replaces every bounded occurrence of name by the joined items,
 // wherever it stands, and reports whether there was one. Blanks around the
 // name become one on each side; without items a comma beside it goes as well.
+// It stops when the text gets longer than maxExpanded.
 func (t text) substitute(name string, items []string) (text, bool) {
-	used := false
-	for i := 0; name != ""; {
+	joined := strings.Join(items, ", ")
+	var out builder
+	last := 0
+	for i := 0; name != "" && len(out.b) <= maxExpanded; {
 		n := strings.Index(t.s[i:], name)
 		if n < 0 {
 			break
 		}
-		i += n
-		if !bounded(t.s, i, i+len(name)) {
-			i++
+		start, end := i+n, i+n+len(name)
+		if i = start + 1; !bounded(t.s, start, end) {
 			continue
 		}
-		used = true
-		t, i = t.replace(i, i+len(name), items)
+		out.add(t.slice(last, start))
+		for out.endsIn(isBlank) {
+			out.cut(1)
+		}
+		for end < len(t.s) && isBlank(t.s[end]) {
+			end++
+		}
+		if joined == "" {
+			if out.endsIn(func(c byte) bool { return c == ',' }) {
+				out.cut(1)
+			} else if end < len(t.s) && t.s[end] == ',' {
+				end++
+			}
+		}
+		from, off := t.origin(start)
+		out.addString(surround(joined, out.b), from, off)
+		i, last = end, end
 	}
-	return t, used
+	if last == 0 {
+		return t, false
+	}
+	out.add(t.slice(last, len(t.s)))
+	return out.text(), true
+}
+
+// surround puts blanks around the items of a list that come behind before,
+// and parentheses where the list was named without.
+func surround(joined string, before []byte) string {
+	if listExpected(before) {
+		joined = "(" + joined + ")"
+	}
+	if len(before) > 0 {
+		joined = " " + joined
+	}
+	return joined + " "
+}
+
+// origin returns the scalar that byte i comes from and the place in its value.
+func (t text) origin(i int) (*scalar, int) {
+	if len(t.spans) == 0 {
+		return nil, 0
+	}
+	sp := t.spans[t.spanAt(i)]
+	if sp.fixed {
+		return sp.from, sp.off
+	}
+	return sp.from, sp.off + i - sp.at
 }
 
 // listWords are the words after which a list is written in parentheses or named.
 var listWords = []string{"in", "intersects", "pmatch", "oneof", "anyof", "allof"}
 
-// listExpected reports whether s ends in a word after which a list is named
+// listExpected reports whether b ends in a word after which a list is named
 // without parentheses.
-func listExpected(s string) bool {
-	s = s[strings.LastIndexAny(s, bounds)+1:]
-	return slices.Contains(listWords, s)
-}
-
-// replace puts the items in place of [i, j) and returns where to go on.
-func (t text) replace(i, j int, items []string) (text, int) {
-	from, off := (*scalar)(nil), 0
-	if sp := t.spans[t.spanAt(i)]; sp.from != nil {
-		from, off = sp.from, sp.off
-		if !sp.fixed {
-			off += i - sp.at
-		}
-	}
-	for i > 0 && isBlank(t.s[i-1]) {
-		i--
-	}
-	for j < len(t.s) && isBlank(t.s[j]) {
-		j++
-	}
-	if len(items) == 0 {
-		if i > 0 && t.s[i-1] == ',' {
-			i--
-		} else if j < len(t.s) && t.s[j] == ',' {
-			j++
-		}
-	}
-	joined := strings.Join(items, ", ")
-	if listExpected(t.s[:i]) {
-		joined = "(" + joined + ")"
-	}
-	if i > 0 {
-		joined = " " + joined
-	}
-	out := t.slice(0, i)
-	out.spans = append(out.spans, span{at: len(out.s), from: from, off: off, fixed: true})
-	out.s += joined + " "
-	next := len(out.s)
-	out.add(t.slice(j, len(t.s)))
-	return out, next
+func listExpected(b []byte) bool {
+	return slices.Contains(listWords, string(b[bytes.LastIndexAny(b, bounds)+1:]))
 }

@@ -2,7 +2,9 @@ package alert
 
 import (
 	"context"
+	"errors"
 	"io"
+	"os"
 	"time"
 )
 
@@ -18,6 +20,9 @@ func writeBefore(ctx context.Context, w io.Writer, b []byte) error {
 		}
 	}
 	_, err := w.Write(b)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		<-ctx.Done() // its timer and ours are not the same
+	}
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
 	}

@@ -17,6 +17,9 @@ type DeliveryOptions struct {
 	// Timeout is how long an output may take for one alert, with all its
 	// tries, 30 s if 0.
 	Timeout time.Duration
+	// Wait makes Send wait for an output whose queue is full, so that nothing is
+	// lost where time does not matter, as when a capture is read.
+	Wait bool
 	// Log is told of failures and drops, slog.Default() if nil.
 	Log *slog.Logger
 	// ReportEvery is the least time between two reports about one output, 10 s if 0.
@@ -60,8 +63,8 @@ func NewDelivery(outputs []Output, opts DeliveryOptions) *Delivery {
 	return d
 }
 
-// Send gives the alert to all outputs. It never waits: an output whose queue
-// is full loses the alert. It may be called by many goroutines; after Close it
+// Send gives the alert to all outputs. Without the option Wait it never waits:
+// an output whose queue is full loses the alert. It may be called by many goroutines; after Close it
 // counts the alert as dropped.
 func (d *Delivery) Send(a *Alert) {
 	d.mu.RLock()
@@ -69,6 +72,10 @@ func (d *Delivery) Send(a *Alert) {
 	for _, l := range d.lanes {
 		if d.done {
 			l.dropped.Add(1)
+			continue
+		}
+		if l.opts.Wait {
+			l.queue <- a
 			continue
 		}
 		select {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 )
 
 // Writer writes alerts to a stream that others open and close, such as
@@ -79,7 +80,8 @@ func (o *File) Send(ctx context.Context, a *Alert) (err error) {
 		return err
 	}
 	if o.file == nil {
-		if o.file, err = os.OpenFile(o.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		// Without O_NONBLOCK a named pipe that nobody reads would hold us up here.
+		if o.file, err = os.OpenFile(o.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY|syscall.O_NONBLOCK, 0o600); err != nil {
 			o.file = nil
 			return err
 		}
