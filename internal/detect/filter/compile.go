@@ -18,9 +18,9 @@ type compiler struct {
 func (c *compiler) node(n Node) (nodeID, error) {
 	switch n := n.(type) {
 	case *And:
-		return c.group(andNode, flatten(n))
+		return c.group(andNode, flatten(andNode, n.Children))
 	case *Or:
-		return c.group(orNode, flatten(n))
+		return c.group(orNode, flatten(orNode, n.Children))
 	case *Not:
 		return c.not(n)
 	case *Check:
@@ -43,24 +43,20 @@ func (c *compiler) node(n Node) (nodeID, error) {
 
 // flatten returns the operands of a group with those of groups of the same
 // kind right below it. A macro is left whole: other conditions share it.
-func flatten(n Node) []Node {
+func flatten(kind nodeKind, operands []Node) []Node {
 	var out []Node
-	switch n := n.(type) {
-	case *And:
-		for _, kid := range n.Children {
-			if _, same := kid.(*And); same {
-				out = append(out, flatten(kid)...)
-			} else {
-				out = append(out, kid)
-			}
+	for _, o := range operands {
+		below := leafNode
+		switch o.(type) {
+		case *And:
+			below = andNode
+		case *Or:
+			below = orNode
 		}
-	case *Or:
-		for _, kid := range n.Children {
-			if _, same := kid.(*Or); same {
-				out = append(out, flatten(kid)...)
-			} else {
-				out = append(out, kid)
-			}
+		if below == kind {
+			out = append(out, flatten(kind, children(o))...)
+		} else {
+			out = append(out, o)
 		}
 	}
 	return out
@@ -199,9 +195,12 @@ func (c *compiler) check(n *Check) (nodeID, error) {
 	}
 	return c.intern(key, func() node {
 		out := node{kind: leafNode, scope: scope, leaf: leaf, cost: cost}
-		if scope != field.ScopeProcess {
-			choice := chooseCheck(n)
-			out.choice = &choice
+		if scope == field.ScopeProcess {
+			return out
+		}
+		out.choice = &open // most are, and share it
+		if c := chooseCheck(n); c != open {
+			out.choice = &c
 		}
 		return out
 	}), nil

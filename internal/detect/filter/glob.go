@@ -3,8 +3,8 @@ package filter
 import "strings"
 
 // fnmatch is fnmatch(3) without flags in the C locale, or with FNM_CASEFOLD:
-// * and ? match every byte, slashes and leading dots included. It takes time
-// in the order of len(pattern) times len(s) at worst.
+// * and ? match every byte, slashes and leading dots included. At worst each
+// element of the pattern is compared with each byte of s.
 func fnmatch(pattern, s string, fold bool) bool {
 	p, i := 0, 0
 	star, mark := -1, 0 // where to go on after a mismatch: behind the last star, one byte later

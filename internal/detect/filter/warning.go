@@ -44,7 +44,7 @@ func (c *compiler) warn(n *Check, src *source) {
 
 // isField reports whether the text reads as a field that exists.
 func (c *compiler) isField(text string) bool {
-	if fieldNameLen(text) == 0 {
+	if _, n := c.sources.schema.Longest(text); n == 0 || n != fieldNameLen(text) {
 		return false
 	}
 	p := &parser{lexer: newLexer(text)}
