@@ -2,6 +2,7 @@ package alert
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -25,15 +26,13 @@ func sample() *Alert {
 	}
 }
 
-// inZone sets the local time zone for a test.
-func inZone(t *testing.T, offset int) {
-	old := time.Local
-	time.Local = time.FixedZone("test", offset)
-	t.Cleanup(func() { time.Local = old })
+// The zone is set before anything runs that reads the clock.
+func TestMain(m *testing.M) {
+	time.Local = time.FixedZone("test", 3600)
+	os.Exit(m.Run())
 }
 
 func TestShapes(t *testing.T) {
-	inZone(t, 3600)
 	const (
 		head   = `{"hostname":"box",`
 		output = `"output":"23:13:20.123456789: Warning Shell \"bash\" started é",`
@@ -70,11 +69,10 @@ func TestShapes(t *testing.T) {
 }
 
 func TestShapesOfInternalAlerts(t *testing.T) {
-	inZone(t, 0)
 	t.Setenv("FALCO_HOSTNAME", "box")
 	a := Internal(time.Unix(1700000000, 0), "Falco internal: syscall event drop", rule.Critical, "it happened",
 		map[string]string{"n_evts": "5", "ebpf_enabled": `a "b"`})
-	want := `22:13:20.000000000: Critical it happened (ebpf_enabled="a \"b\"" n_evts="5")`
+	want := `23:13:20.000000000: Critical it happened (ebpf_enabled="a \"b\"" n_evts="5")`
 	if got := string(Shape{}.Append(nil, a)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}

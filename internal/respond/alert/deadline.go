@@ -15,8 +15,16 @@ func writeBefore(ctx context.Context, w io.Writer, b []byte) error {
 	if ok {
 		deadline, _ := ctx.Deadline() // the zero time is no deadline
 		if d.SetWriteDeadline(deadline) == nil {
-			stop := context.AfterFunc(ctx, func() { d.SetWriteDeadline(time.Unix(1, 0)) })
-			defer stop()
+			done := make(chan struct{})
+			stop := context.AfterFunc(ctx, func() {
+				d.SetWriteDeadline(time.Unix(1, 0))
+				close(done)
+			})
+			defer func() {
+				if !stop() {
+					<-done // or it would hit the next write
+				}
+			}()
 		}
 	}
 	_, err := w.Write(b)
