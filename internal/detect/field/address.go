@@ -68,12 +68,25 @@ func endpoint(data []byte) netip.AddrPort {
 // appendTuple appends both ends of a connection; if both are IPv4 addresses
 // in IPv6 form they are shown as IPv4.
 func (s *Style) appendTuple(b []byte, source, dest netip.AddrPort, proto event.L4Proto) []byte {
-	if source.Addr().Is4In6() && dest.Addr().Is4In6() {
-		source = netip.AddrPortFrom(source.Addr().Unmap(), source.Port())
-		dest = netip.AddrPortFrom(dest.Addr().Unmap(), dest.Port())
+	if from, ok := asIPv4(source); ok {
+		if to, ok := asIPv4(dest); ok {
+			source, dest = from, to
+		}
 	}
 	b = s.appendEndpoint(b, source, proto)
 	return s.appendEndpoint(append(b, "->"...), dest, proto)
+}
+
+// asIPv4 returns an IPv4 address in IPv6 form as such. Of the unspecified
+// address nothing tells which family it is meant for; it passes too.
+func asIPv4(a netip.AddrPort) (netip.AddrPort, bool) {
+	switch {
+	case a.Addr().Is4In6():
+		return netip.AddrPortFrom(a.Addr().Unmap(), a.Port()), true
+	case a.Addr() == netip.IPv6Unspecified():
+		return netip.AddrPortFrom(netip.IPv4Unspecified(), a.Port()), true
+	}
+	return a, false
 }
 
 // appendEndpoint appends ADDRESS:PORT, without brackets around an IPv6 address.

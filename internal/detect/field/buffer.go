@@ -85,9 +85,8 @@ func appendHexRows(b []byte, data string, ascii bool) []byte {
 		if !ascii {
 			continue
 		}
-		// A group takes five columns, one of an odd last byte is narrower.
-		for column := (end - from + 1) / 2; column < row/2; column++ {
-			b = append(b, "     "...)
+		for i := end; i < from+row; i++ {
+			b = append(b, "   "[i%2:]...) // as wide as the byte that is not there
 		}
 		b = appendDots(append(b, "  "...), data[from:end])
 	}

@@ -71,20 +71,18 @@ func (x paramIndex) of(e *host.Event) int {
 // checkParam checks that some event has a parameter of the argument's name and
 // returns the first such parameter's description.
 func (f *Field) checkParam() (*event.ParamInfo, error) {
-	best, bestCost := "", len(f.Arg)/4+2
+	var names []string
 	for _, info := range event.All() {
 		for i := range info.Params {
 			p := &info.Params[i]
 			if p.Name == f.Arg {
 				return p, nil
 			}
-			if c := editDistance(f.Arg, p.Name); c < bestCost {
-				best, bestCost = p.Name, c
-			}
+			names = append(names, p.Name)
 		}
 	}
 	reason := "knows no parameter " + strconv.Quote(f.Arg)
-	if best != "" {
+	if best := event.Nearest(f.Arg, names); best != "" {
 		reason += ", did you mean " + best + "?"
 	}
 	return nil, f.argError(reason)

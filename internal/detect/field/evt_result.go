@@ -13,7 +13,7 @@ var eventResultFields = []Def{
 	{Name: "evt.res", Type: str, Flags: Unstable, Doc: "SUCCESS, or the name of the error that the system call returned.",
 		Example: "evt.res = EACCES", bind: built(result)},
 	{Name: "evt.rawres", Type: i64, Doc: "Number that the system call returned, a negative errno if it failed.",
-		Example: "evt.rawres >= 0", bind: number((*host.Event).Result)},
+		Example: "evt.rawres >= 0", bind: number(returned)},
 	{Name: "evt.failed", Type: boolean, Doc: "Whether the system call failed.",
 		Example: "evt.failed = true", bind: number(failed)},
 	{Name: "evt.buffer", Type: event.TypeBytebuf, Flags: Unstable, Doc: "Data that the event read or wrote, as far as it was recorded.",
@@ -56,8 +56,26 @@ var eventResultFields = []Def{
 		Example: "evt.is_open_create = true", bind: truth(createsFile)},
 }
 
+// returned returns what the system call returned. For calls like getuid, that
+// cannot fail, it is the id.
+func returned(e *host.Event) (int64, bool) {
+	if res, ok := e.Result(); ok {
+		return res, true
+	}
+	info := e.Info()
+	if info.Origin != event.OriginSyscall || info.Type.IsEnter() || len(info.Params) == 0 {
+		return 0, false
+	}
+	switch info.Params[0].Type {
+	case event.TypeUID, event.TypeGID:
+		n, ok := e.Uint(0)
+		return int64(n), ok
+	}
+	return 0, false
+}
+
 func result(b []byte, e *host.Event, _ *Style) ([]byte, bool) {
-	res, ok := e.Result()
+	res, ok := returned(e)
 	if !ok {
 		return b, false
 	}
@@ -71,7 +89,7 @@ func result(b []byte, e *host.Event, _ *Style) ([]byte, bool) {
 }
 
 func failed(e *host.Event) (uint64, bool) {
-	res, ok := e.Result()
+	res, ok := returned(e)
 	return bit(res < 0), ok
 }
 

@@ -162,6 +162,9 @@ func TestResultsOfEvents(t *testing.T) {
 			{"evt.count.error.memory", "1"}, {"evt.count.error.other", missing},
 		}},
 		{"an error without name", newWorld(t).happen(workPID, event.SYSCALL_CLOSE_X, -9999, 3), []expectation{{"evt.res", "-9999"}}},
+		{"a call that cannot fail", newWorld(t).happen(workPID, event.SYSCALL_GETEUID_X, 1000), []expectation{
+			{"evt.res", "SUCCESS"}, {"evt.rawres", "1000"}, {"evt.failed", "false"},
+		}},
 		{"an event without result", newWorld(t).happen(workPID, event.SYSCALL_CLOSE_X), []expectation{
 			{"evt.res", missing}, {"evt.rawres", missing}, {"evt.failed", missing},
 		}},

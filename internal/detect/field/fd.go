@@ -11,14 +11,14 @@ import (
 // fdFields are the fields of the descriptor that the event works on. Its
 // addresses are in fdaddr.go.
 var fdFields = []Def{
-	{Name: "fd.num", Type: i64, Format: event.FormatID, Doc: "Number of the descriptor.",
-		Example: "fd.num in (0, 1, 2)", bind: number(func(e *host.Event) (int64, bool) { return e.FDNum, usesFD(e) && e.FDNum >= 0 })},
+	{Name: "fd.num", Type: i64, Format: event.FormatID, Doc: "Number of the descriptor, -1 if the call that works on one has none.",
+		Example: "fd.num in (0, 1, 2)", bind: number(func(e *host.Event) (int64, bool) { return e.FDNum, usesFD(e) })},
 	{Name: "fd.type", Type: str, Doc: "Type of the descriptor: file, directory, ipv4, ipv6, unix, pipe, event, signalfd, eventpoll, inotify and more.",
 		Example: "fd.type = unix", bind: fdString(typeWord)},
 	{Name: "fd.typechar", Type: str, Doc: "Type of the descriptor as one character: f file, d directory, 4 and 6 IP socket, u unix socket, p pipe and more.",
 		Example: "fd.typechar in (4, 6)", bind: text(typeLetter)},
 	{Name: "fd.name", Type: str, Doc: "Path of a file, or the two ends of a connection.",
-		Example: "fd.name startswith /etc/", bind: built(fdName)},
+		Example: "fd.name startswith /etc/", bind: readFD(fdName)},
 	{Name: "fd.directory", Type: str, Doc: "Directory of the file, or the path of the directory.",
 		Example: "fd.directory in (/bin, /usr/bin)", bind: fdPart(directory, "")},
 	{Name: "fd.filename", Type: str, Doc: "Last part of the file's path.",
@@ -128,20 +128,33 @@ func failedLetter(t event.Type) byte {
 	return event.FDUnknown.Letter()
 }
 
-// fdName appends the name of the event's descriptor. A call that failed to
+// readFD binds a reader that stores into the value itself.
+func readFD(read func(e *host.Event, v *Value, s *Style) bool) binder {
+	return func(f *Field) error {
+		f.Read = func(e *host.Event, v *Value) bool { return read(e, v, f.style()) }
+		return nil
+	}
+}
+
+// fdName stores the name of the event's descriptor. A call that failed to
 // create or connect it still says which name it was about.
-func fdName(b []byte, e *host.Event, s *Style) ([]byte, bool) {
+func fdName(e *host.Event, v *Value, s *Style) bool {
+	fd := e.FD
 	switch {
 	case !usesFD(e):
-		return b, false
-	case e.FD == nil:
-		return appendIntended(b, e, s), true
+		return false
+	case fd == nil:
+		return v.set(appendIntended(v.buf[:0], e, s))
 	case e.Type() == event.SOCKET_CONNECT_X:
 		if res, _ := e.Result(); res < 0 && len(e.Param(1)) > 0 {
-			return AppendParam(b, e, 1, s), true
+			return v.set(AppendParam(v.buf[:0], e, 1, s))
 		}
 	}
-	return s.appendFDName(b, e.FD), true
+	if fd.Name == "" || s.Services {
+		return v.set(s.appendFDName(v.buf[:0], fd))
+	}
+	v.Str = fd.Name
+	return true
 }
 
 // intended is the parameter with the name of what a call wants to open,
@@ -161,7 +174,7 @@ func intended(t event.Type) int {
 
 func appendIntended(b []byte, e *host.Event, s *Style) []byte {
 	i := intended(e.Type())
-	if i < 0 || len(e.Param(i)) == 0 {
+	if i < 0 || i >= e.NumParams() {
 		return b
 	}
 	if t := e.Info().Params[i].Type; t == event.TypeFSPath || t == event.TypeFSRelPath {
@@ -233,29 +246,20 @@ func filename(e *host.Event) (string, bool) {
 // fdPart binds a part of the descriptor's name, behind the container's id and
 // a separator if that is not empty.
 func fdPart(part func(name string, fd *host.FD) (string, bool), separator string) binder {
-	return func(f *Field) error {
-		f.Read = func(e *host.Event, v *Value) bool {
-			b := v.buf[:0]
-			if separator != "" && e.Thread != nil {
-				b = append(append(b, e.Thread.ContainerID()...), separator...)
-			}
-			start := len(b)
-			b, ok := fdName(b, e, f.style())
-			v.set(b)
-			if !ok {
-				return false
-			}
-			name, ok := part(v.Str[start:], e.FD)
-			if start == 0 {
-				v.Str = name
-			} else {
-				// The part may be a constant; all others begin where the name does.
-				v.set(append(b[:start], name...))
-			}
+	return readFD(func(e *host.Event, v *Value, s *Style) (ok bool) {
+		v.buf = v.buf[:0]
+		if !fdName(e, v, s) {
+			return false
+		}
+		if v.Str, ok = part(v.Str, e.FD); !ok || separator == "" {
 			return ok
 		}
-		return nil
-	}
+		start := len(v.buf) // the name may be in what is before
+		v.buf = append(append(v.buf, e.Thread.ContainerID()...), separator...)
+		v.buf = append(v.buf, v.Str...)
+		v.Str = event.String(v.buf[start:])
+		return true
+	})
 }
 
 func fdUID(b []byte, e *host.Event, _ *Style) ([]byte, bool) {

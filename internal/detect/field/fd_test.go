@@ -150,7 +150,7 @@ func TestCallsThatFailSayWhatTheyWereAbout(t *testing.T) {
 		want []expectation
 	}{
 		{"open", newWorld(t).happen(workPID, event.SYSCALL_OPEN_X, -2, "/none", 1, 0), []expectation{
-			{"fd.name", "/none"}, {"fd.typechar", "f"}, {"fd.directory", "/"}, {"fd.type", missing}, {"fd.num", missing}, {"fd.nameraw", "/none"},
+			{"fd.name", "/none"}, {"fd.typechar", "f"}, {"fd.directory", "/"}, {"fd.type", missing}, {"fd.num", "-1"}, {"fd.nameraw", "/none"},
 			{"fd.containername", ":/none"},
 		}},
 		{"openat", newWorld(t).happen(workPID, event.SYSCALL_OPENAT_2_X, -2, 4, "..//sub//./none", 1, 0), []expectation{
@@ -162,7 +162,7 @@ func TestCallsThatFailSayWhatTheyWereAbout(t *testing.T) {
 		{"connect", newWorld(t).happen(workPID, event.SOCKET_CONNECT_X, -111, inetTuple("10.0.0.5:1", "10.0.0.6:22"), 88), []expectation{
 			{"fd.name", "10.0.0.5:1->10.0.0.6:22"},
 		}},
-		{"accept", newWorld(t).happen(workPID, event.SOCKET_ACCEPT4_6_X, -11, nil, 0, 0, 0, 0), []expectation{{"fd.name", ""}, {"fd.typechar", "4"}}},
+		{"accept", newWorld(t).happen(workPID, event.SOCKET_ACCEPT4_6_X, -11, nil, 0, 0, 0, 0), []expectation{{"fd.name", "NULL"}, {"fd.typechar", "4"}}},
 		{"pipe", newWorld(t).happen(workPID, event.SYSCALL_PIPE2_X, -24, -1, -1, 0, 0), []expectation{{"fd.typechar", "p"}}},
 		{"read", newWorld(t).happen(workPID, event.SYSCALL_READ_X, -9, nil, 99, 1), []expectation{
 			{"fd.name", ""}, {"fd.typechar", "o"}, {"fd.directory", missing}, {"fd.type", missing}, {"fd.ino", missing},

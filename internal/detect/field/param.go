@@ -161,7 +161,7 @@ func (p *param) appendNames(b []byte, e *host.Event, n uint64, s *Style) []byte 
 			b = append(b, event.ErrnoName(-int64(n))...)
 		}
 	case event.TypeFD, event.TypeFD32:
-		return s.appendFD(b, e.Thread, int64(n))
+		return s.appendFD(b, e, int64(n))
 	case event.TypePID, event.TypePID32:
 		if t := threadByID(e, int64(n)); t != nil {
 			b = append(b, t.Comm...)
@@ -206,14 +206,17 @@ func appendPrincipal(b []byte, id uint32, name string) []byte {
 
 // appendFD appends <LETTERS>NAME for an open descriptor, or what a negative
 // number stands for.
-func (s *Style) appendFD(b []byte, t *host.Thread, n int64) []byte {
+func (s *Style) appendFD(b []byte, e *host.Event, n int64) []byte {
 	switch {
 	case n == host.AtCWD:
 		return append(b, "AT_FDCWD"...)
 	case n < 0:
 		return append(b, event.ErrnoName(-n)...)
 	}
-	fd := openFD(t, n)
+	fd := e.FD
+	if n != e.FDNum { // that one may be closed already
+		fd = openFD(e.Thread, n)
+	}
 	if fd == nil {
 		return b
 	}
@@ -221,12 +224,11 @@ func (s *Style) appendFD(b []byte, t *host.Thread, n int64) []byte {
 	if p := transport(fd).String(); p != "" {
 		b = append(b, p[0])
 	}
-	start := len(b) + 1
-	b = s.appendFDName(append(b, '>'), fd)
-	if fd.Name != "" {
-		b = event.AppendPrintable(b[:start], fd.Name)
+	b = append(b, '>')
+	if fd.Type.IsIP() {
+		return s.appendFDName(b, fd)
 	}
-	return b
+	return event.AppendPrintable(b, fd.Name)
 }
 
 // transport returns the transport protocol of an IP socket. That of a socket
@@ -244,7 +246,7 @@ func transport(fd *host.FD) event.L4Proto {
 // appendFDName appends the name of a descriptor: its path, or the ends of a connection.
 func (s *Style) appendFDName(b []byte, fd *host.FD) []byte {
 	switch {
-	case fd.Name != "" || !fd.Type.IsIP() || !fd.Source.IsValid():
+	case fd.Name != "" && !s.Services, !fd.Type.IsIP(), !fd.Source.IsValid():
 		return append(b, fd.Name...)
 	case fd.Type.IsServer() || !fd.Dest.IsValid():
 		return s.appendEndpoint(b, fd.Source, fd.Proto)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"rollcage/internal/observe/event"
 )
 
 // UnknownError says that there is no field of that name.
@@ -147,34 +149,11 @@ func letter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' }
 
 // nearest returns the field whose name differs least from name, "" if none is near.
 func nearest(name string) string {
-	best, bestCost := "", len(name)/4+2
+	var names []string
 	for _, d := range registry.defs {
-		if d.Flags&(Hidden|Deprecated) != 0 {
-			continue
-		}
-		if c := editDistance(name, d.Name); c < bestCost {
-			best, bestCost = d.Name, c
+		if d.Flags&(Hidden|Deprecated) == 0 {
+			names = append(names, d.Name)
 		}
 	}
-	return best
-}
-
-// editDistance counts the bytes to insert, delete or replace to make a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
+	return event.Nearest(name, names)
 }

@@ -10,8 +10,8 @@ import (
 // processFields are the fields of the event's process: what was started, and
 // by whom. Fields of its ancestors are in ancestor.go, of its threads in thread.go.
 var processFields = []Def{
-	{Name: "proc.name", Type: str, Scope: ScopeProcess, Doc: "Name of the process, at most 15 bytes (comm of the main thread).",
-		Example: "proc.name = bash", bind: processText(comm)},
+	{Name: "proc.name", Type: str, Scope: ScopeProcess, Doc: "Name of the process, at most 15 bytes; a thread may have given itself another.",
+		Example: "proc.name = bash", bind: threadText(threadOf, comm)},
 	{Name: "proc.exe", Type: str, Scope: ScopeProcess, Doc: "First word of the command line (argv[0]), which whoever starts the program chooses.",
 		Example: "proc.exe = -bash", bind: processText(exe)},
 	{Name: "proc.exepath", Type: str, Scope: ScopeProcess, Doc: "Path of the executable, with symbolic links resolved.",
@@ -19,7 +19,7 @@ var processFields = []Def{
 	{Name: "proc.args", Type: str, Args: ArgIndex, Scope: ScopeProcess, Doc: "Arguments of the command line, joined by blanks, or the one with the number in brackets.",
 		Example: `proc.args contains "-c"`, bind: processArgs},
 	{Name: "proc.cmdline", Type: str, Scope: ScopeProcess, Doc: "Name of the process and its arguments, joined by blanks.",
-		Example: `proc.cmdline startswith "curl http"`, bind: processBuilt(appendCmdline)},
+		Example: `proc.cmdline startswith "curl http"`, bind: threadBuilt(threadOf, appendCmdline)},
 	{Name: "proc.exeline", Type: str, Scope: ScopeProcess, Doc: "Whole command line, argv[0] and arguments, joined by blanks.",
 		Example: `proc.exeline contains "python3 -m http.server"`, bind: processBuilt(appendExeline)},
 	{Name: "proc.cmdnargs", Type: u64, Scope: ScopeProcess, Doc: "Number of arguments of the command line.",
@@ -82,7 +82,7 @@ var processFields = []Def{
 		Example: "proc.pidns_init_start_ts > 1700000000000000000", bind: processNumber(func(t *host.Thread) (uint64, bool) { return t.PidnsInitStart, t.PidnsInitStart != 0 })},
 }
 
-// The readers below take the main thread of the process, which is never nil.
+// The readers below take a thread that is never nil, mostly the main one.
 
 func comm(t *host.Thread) string           { return t.Comm }
 func exe(t *host.Thread) string            { return t.Exe }
@@ -129,8 +129,9 @@ func appendJoined(b []byte, items []string) []byte {
 
 func appendArgs(b []byte, t *host.Thread) ([]byte, bool) { return appendJoined(b, t.Args), true }
 
+// appendCmdline appends the name of a thread and the arguments of its process.
 func appendCmdline(b []byte, t *host.Thread) ([]byte, bool) {
-	return appendLine(b, t.Comm, t.Args), true
+	return appendLine(b, t.Comm, t.Leader.Args), true
 }
 
 func appendExeline(b []byte, t *host.Thread) ([]byte, bool) {
