@@ -143,3 +143,10 @@ func captures(t testing.TB) []string {
 	}
 	return files
 }
+
+func writeFile(t testing.TB, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}

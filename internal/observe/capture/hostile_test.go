@@ -173,9 +173,7 @@ func TestHostileLengthsAllocateNoMoreThanArrives(t *testing.T) {
 func TestAHostileLengthInAFileOfKnownSizeAllocatesNothing(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.scap")
 	data := join(header(2), closeEvent(t, 1), raw(uint32(eventLarge), uint32(200<<20)), make([]byte, 8<<20))
-	if err := os.WriteFile(path, data, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, data)
 	var err error
 	n := allocated(func() {
 		var r *Reader

@@ -302,9 +302,7 @@ func TestOpenReadsThePipeOfStandardInput(t *testing.T) {
 
 func TestCloseEndsTheStream(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a.scap")
-	if err := os.WriteFile(path, join(header(2), bytes.Repeat(closeEvent(t, 1), 100_000)), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, join(header(2), bytes.Repeat(closeEvent(t, 1), 100_000)))
 	r, err := Open(path)
 	if err != nil {
 		t.Fatal(err)

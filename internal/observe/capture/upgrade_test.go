@@ -2,6 +2,8 @@ package capture
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -228,5 +230,46 @@ func TestStoredEnterEventsAreBounded(t *testing.T) {
 		if u.waiting > maxStored+1<<20 {
 			t.Fatalf("%d bytes are kept", u.waiting)
 		}
+	}
+}
+
+// renamed are the types whose name changes with the upgrade: the first version
+// of ACCEPT4 was called accept, and the number of an unknown system call was
+// only in its enter event.
+var renamed = map[string]string{"accept": "accept4", "unknown": "fadvise64"}
+
+// TestUpgradeOnlyLeavesEnterEventsOut compares each event as it is stored,
+// which is what sysdig 0.29.3 shows, with what becomes of it.
+func TestUpgradeOnlyLeavesEnterEventsOut(t *testing.T) {
+	for _, path := range captures(t) {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, stored := mustRead(t, data, Options{Raw: true})
+			_, today := mustRead(t, data, Options{})
+			n := 0
+			for _, s := range stored {
+				old := s.view(t)
+				if n < len(today) {
+					now := today[n].view(t)
+					if now.Time() == old.Time() && now.TID() == old.TID() && now.CPU == old.CPU && now.Type().IsEnter() == old.Type().IsEnter() {
+						was, is := typeName(old), typeName(now)
+						if was != is && renamed[was] != is {
+							t.Errorf("event %d was %s and became %s", old.Num, was, is)
+						}
+						n++
+						continue
+					}
+				}
+				if info := old.Info(); !info.Type.IsEnter() || info.Origin != event.OriginSyscall {
+					t.Errorf("event %d, %s, was left out", old.Num, info.Enum)
+				}
+			}
+			if n != len(today) {
+				t.Errorf("%d of %d events have no stored one", len(today)-n, len(today))
+			}
+		})
 	}
 }
