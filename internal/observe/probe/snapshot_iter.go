@@ -12,7 +12,7 @@ import (
 	"rollcage/internal/observe/procfs"
 )
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -target amd64,arm64 -tags linux -no-global-types iter bpf/iter.bpf.c -- -O2 -g -mcpu=v3 -Wall -Werror -Ibpf
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -no-global-types iter bpf/iter.bpf.c -- -Wall -O2
 
 // iterators are the loaded BPF iterators that a snapshot is read from.
 type iterators struct {

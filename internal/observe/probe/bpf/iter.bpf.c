@@ -72,6 +72,7 @@ static __always_inline void emit(struct bpf_iter_meta *meta, struct scratch *s)
 
 	if (len > MAX_RECORD)
 		return;
+	bound(len, 0x7fff);
 	*(u32 *)(s->data + 16) = len;
 	bpf_seq_write(meta->seq, s->data, len);
 }
@@ -111,6 +112,7 @@ static __always_inline void put_task_memory(struct scratch *s, struct task_struc
 	}
 	if (len > MAX_ARGS)
 		len = MAX_ARGS;
+	bound(len, 2 * MAX_ARGS - 1);
 	if (bpf_copy_from_user_task(room(s), len, (void *)start, task, 0))
 		len = 0;
 	put_len(s, len);
