@@ -101,24 +101,22 @@ func (s *State) cloneParent(he *Event, child int64, vfork bool) {
 	s.spawn(he, t, caller, flags)
 }
 
-// completeCaller fills a caller of which nothing was known with what its clone
-// event says about it.
+// completeCaller fills a caller that was made up with what its clone event
+// says about it.
 func (s *State) completeCaller(he *Event, t *Thread) {
+	t.VTID = t.TID
+	if vpid, ok := he.Int(cloneVPID); ok {
+		t.VTID, _ = he.Int(cloneVTID)
+		t.VPID = vpid
+	}
 	if t.PID != -1 {
 		return
 	}
 	pid, _ := he.Int(procPID)
-	ptid, _ := he.Int(procPTID)
-	if vpid, ok := he.Int(cloneVPID); ok {
-		t.VTID, _ = he.Int(cloneVTID)
-		t.VPID = vpid
-	} else {
-		t.VTID = t.TID
-	}
+	t.PTID, _ = he.Int(procPTID)
 	s.setString(&t.Exe, he, procExe)
 	s.setString(&t.Comm, he, procComm)
 	t.Args = s.list(t.Args, he.Param(procArgs))
-	t.PTID = ptid
 	s.setPID(t, pid)
 	s.place(t)
 	s.changed(t)
