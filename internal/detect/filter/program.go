@@ -21,7 +21,7 @@ type Program struct {
 
 	reading
 	memoGen uint64     // reading for which memo is set
-	memo    *host.Memo // of the event's process, nil if there is none
+	memo    *host.Memo // of the event's thread, nil if there is none
 }
 
 // CondID is a condition of a program.
@@ -151,15 +151,16 @@ func (p *Program) recall(n *node) bool {
 	return val
 }
 
-// memory returns the remembered answers about the event's process, with room
-// for all questions, or nil if nothing can be remembered: the process is not
-// known or nobody says when it changes.
+// memory returns the remembered answers about the event's thread, with room
+// for all questions, or nil if nothing can be remembered: the thread is not
+// known or nobody says when it changes. Each thread has its own, as its name,
+// user and capabilities may differ from those of its process.
 func (p *Program) memory() *host.Memo {
 	if p.memoGen == p.gen {
 		return p.memo
 	}
 	p.memoGen, p.memo = p.gen, nil
-	t := p.event.Process()
+	t := p.event.Thread
 	if t == nil || t.Image == 0 {
 		return nil
 	}

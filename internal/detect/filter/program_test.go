@@ -109,7 +109,8 @@ func TestProcessAnswersAreRememberedWithTheImage(t *testing.T) {
 	e.Thread = other
 	eval(true, 1, "the first process again")
 	e.Thread = &host.Thread{Leader: other, Image: 99}
-	eval(true, 1, "a thread shares the answers of its process")
+	eval(true, 3, "another thread of the process may have another name and user")
+	eval(true, 1, "the thread is known now")
 	e.Thread = process(0)
 	eval(true, 3, "an image without number")
 	eval(true, 3, "is not remembered")
