@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
 
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/procfs"
@@ -25,6 +26,9 @@ type iterators struct {
 // task takes a program that may sleep, which kernels have since 5.18; older
 // ones get the iterator that leaves them to /proc.
 func loadIterators(bootTime uint64) (*iterators, error) {
+	if err := rlimit.RemoveMemlock(); err != nil { // kernels before 5.11 count maps as locked memory
+		return nil, fmt.Errorf("raise the limit of locked memory: %w", err)
+	}
 	it, err := loadIteratorsWith("threads_with_memory", bootTime)
 	if err == nil || errors.Is(err, ebpf.ErrNotSupported) {
 		return it, err
