@@ -1,0 +1,99 @@
+package probe
+
+import (
+	"fmt"
+
+	"rollcage/internal/observe/event"
+)
+
+// stateCalls are the calls that always reach user space: without them the
+// state of the host would be wrong. Transfers of data also tell something (the
+// peer of a datagram), but are sent only when somebody wants them.
+var stateCalls = func() event.CodeSet {
+	var all, data event.Interest
+	all.AddSyscalls(event.SyscallSet("modifies_state")...)
+	all.AddSyscalls("setpgid", "setns", "unshare", "pivot_root")
+	data.AddSyscalls(event.SyscallSet("io")...)
+	for i := range all.Syscalls {
+		all.Syscalls[i] &^= data.Syscalls[i]
+	}
+	return all.Syscalls
+}()
+
+// wantedCalls makes the programs' table of what to do with each call number.
+func wantedCalls(calls []call, interest *event.Interest) (wants [maxCalls]uint8) {
+	codes := interest.Syscalls
+	for _, info := range event.All() {
+		if interest.Types.Has(info.Type) && info.Origin == event.OriginSyscall {
+			addCarried(&codes, info.Type)
+		}
+	}
+	sockets := false
+	for _, c := range calls {
+		switch {
+		case stateCalls.Has(c.code):
+			wants[c.index] |= uint8(bpfWantWANTED)
+		case codes.Has(c.code):
+			wants[c.index] |= uint8(bpfWantWANTED | bpfWantOPTIONAL)
+		default:
+			continue
+		}
+		switch {
+		case c.index >= 2*compatCalls:
+			sockets = true // x32 and socketcall; harmless for the first
+		case c.index >= compatCalls:
+			wants[c.index-compatCalls] |= uint8(bpfWantCOMPAT)
+		}
+	}
+	if sockets && compatCalls+socketcallNr < len(wants) {
+		wants[compatCalls+socketcallNr] |= uint8(bpfWantWANTED)
+		wants[socketcallNr] |= uint8(bpfWantCOMPAT)
+	}
+	return wants
+}
+
+// addCarried adds the calls that are carried by an event type.
+func addCarried(codes *event.CodeSet, t event.Type) {
+	for _, s := range event.Syscalls() {
+		for _, e := range s.Events {
+			if e == t {
+				codes.Add(s.Code)
+			}
+		}
+	}
+}
+
+// SetInterest changes which events are sent, from the next call on. What the
+// state of the host needs is always sent. It may be called from any goroutine.
+func (p *Probe) SetInterest(i event.Interest) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return errClosed
+	}
+	wants := wantedCalls(p.kernel.calls, &i)
+	if err := p.kernel.objs.Wants.Set(wants); err != nil {
+		return fmt.Errorf("set the wanted calls: %w", err)
+	}
+	return p.kernel.setOptional(&i.Types)
+}
+
+// SetProcessInterest says which optional calls of a process still matter;
+// calls that the state of the host needs are always sent. It holds for the
+// image that the process had at asOf (the time of the last event that was
+// looked at, ns since the epoch): if the process has executed a program or
+// changed its credentials since, or does so later, everything is sent again.
+// A child starts without a limit. That a change of an ancestor matters, the
+// kernel does not know. The probe must have been opened with FilterProcesses.
+func (p *Probe) SetProcessInterest(pid int64, asOf uint64, codes *event.CodeSet) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return errClosed
+	}
+	f := bpfProcessFilter{Asof: asOf, Codes: *codes}
+	if err := p.kernel.objs.ProcessFilters.Put(uint32(pid), &f); err != nil {
+		return fmt.Errorf("set the wanted calls of process %d: %w", pid, err)
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+package probe
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+	"github.com/cilium/ebpf/rlimit"
+
+	"rollcage/internal/observe/event"
+)
+
+// Memory of the rings: of the activity lane for each CPU, less when there are
+// many, and what part of it the lifecycle lane has.
+const (
+	ringPerCPU     = 8 << 20
+	ringTotal      = 128 << 20
+	ringMin        = 512 << 10
+	lifecycleShare = 4
+	maxProcesses   = 65536
+)
+
+// kernelSide is what is loaded into the kernel.
+type kernelSide struct {
+	objs  bpfObjects
+	cpus  int
+	calls []call
+	rings []*ring // of both lanes
+	maps  []*ebpf.Map
+	links []link.Link
+	// optional are the programs for events that are only sent when asked for.
+	optional map[event.Type]*ebpf.Program
+	attached map[event.Type]link.Link
+}
+
+// loadKernelSide loads programs and maps. Nothing is attached yet.
+func loadKernelSide(o *Options, epoch uint64) (_ *kernelSide, err error) {
+	if err := rlimit.RemoveMemlock(); err != nil {
+		return nil, fmt.Errorf("raise the limit of locked memory (CAP_SYS_RESOURCE, or ulimit -l unlimited): %w", err)
+	}
+	spec, err := loadBpf()
+	if err != nil {
+		return nil, fmt.Errorf("read the BPF object: %w", err)
+	}
+	t, err := parseTables(spec, runtime.GOARCH)
+	if err != nil {
+		return nil, err
+	}
+	k := &kernelSide{attached: map[event.Type]link.Link{}}
+	if k.cpus, err = presentCPUs(); err != nil {
+		return nil, err
+	}
+	k.calls = buildCalls(t, architecture())
+	subcalls, extra := socketcalls(t, k.calls)
+	k.calls = append(k.calls, extra...)
+
+	size := ringSize(o.RingSize, k.cpus)
+	if err := k.configure(spec, o, epoch, size); err != nil {
+		return nil, err
+	}
+	if err := spec.LoadAndAssign(&k.objs, nil); err != nil {
+		return nil, explain(err)
+	}
+	defer func() {
+		if err != nil {
+			k.close()
+		}
+	}()
+	if err := k.fillTables(t, subcalls); err != nil {
+		return nil, err
+	}
+	k.optional = map[event.Type]*ebpf.Program{
+		event.SIGNALDELIVER_E: k.objs.SignalDeliver,
+		event.SCHEDSWITCH_6_E: k.objs.SchedSwitch,
+	}
+	k.addArchPrograms()
+	return k, k.makeRings(size)
+}
+
+// configure sets what must be known before loading.
+func (k *kernelSide) configure(spec *ebpf.CollectionSpec, o *Options, epoch uint64, size int) error {
+	own := uint32(0)
+	if !o.WatchSelf {
+		own = uint32(os.Getpid())
+	}
+	for name, v := range map[string]any{
+		"boot_epoch": epoch, "own_tgid": own, "snaplen": uint32(o.Snaplen), "filter_processes": o.FilterProcesses,
+		"wake_bytes": [2]uint32{uint32(size / 4), uint32(size / lifecycleShare / 4)},
+	} {
+		if err := spec.Variables[name].Set(v); err != nil {
+			return fmt.Errorf("set %s: %w", name, err)
+		}
+	}
+	spec.Maps["scratches"].MaxEntries = uint32(k.cpus * int(bpfRootROOTS))
+	for _, name := range []string{"drops", "activity_rings", "lifecycle_rings"} {
+		spec.Maps[name].MaxEntries = uint32(k.cpus)
+	}
+	if o.FilterProcesses {
+		spec.Maps["process_filters"].MaxEntries = maxProcesses
+		spec.Maps["image_changes"].MaxEntries = maxProcesses
+	}
+	spec.Maps["activity_rings"].InnerMap.MaxEntries = uint32(size)
+	spec.Maps["lifecycle_rings"].InnerMap.MaxEntries = uint32(size / lifecycleShare)
+	return nil
+}
+
+// fillTables puts the recipes, translations and tail calls where the programs look for them.
+func (k *kernelSide) fillTables(t *tables, subcalls []uint32) error {
+	for _, c := range k.calls {
+		if err := k.objs.Calls.Put(uint32(c.index), &c.row); err != nil {
+			return fmt.Errorf("fill the table of calls: %w", err)
+		}
+	}
+	for i, tr := range t.translations {
+		if err := k.objs.Translations.Put(uint32(i), &tr); err != nil {
+			return fmt.Errorf("fill the translations: %w", err)
+		}
+	}
+	for i, index := range subcalls {
+		if err := k.objs.Socketcalls.Put(uint32(i), index); err != nil {
+			return fmt.Errorf("fill the table of socketcall: %w", err)
+		}
+	}
+	for maker, prog := range map[bpfMaker]*ebpf.Program{
+		bpfMakerMAKER_PLAIN:      k.objs.MakePlain,
+		bpfMakerMAKER_RICH:       k.objs.MakeRich,
+		bpfMakerMAKER_SOCKET:     k.objs.MakeSocket,
+		bpfMakerMAKER_EXEC:       k.objs.MakeExec,
+		bpfMakerMAKER_CLONE:      k.objs.MakeClone,
+		bpfMakerMAKER_MESSAGES:   k.objs.MakeMessages,
+		bpfMakerMAKER_SOCKETCALL: k.objs.MakeSocketcall,
+	} {
+		if err := k.objs.Makers.Put(uint32(maker), prog); err != nil {
+			return fmt.Errorf("fill the table of tail calls: %w", err)
+		}
+	}
+	return nil
+}
+
+// makeRings makes a ring of both lanes for each CPU.
+func (k *kernelSide) makeRings(size int) error {
+	for _, lane := range []struct {
+		outer *ebpf.Map
+		size  int
+	}{{k.objs.ActivityRings, size}, {k.objs.LifecycleRings, size / lifecycleShare}} {
+		for cpu := range k.cpus {
+			m, err := ebpf.NewMap(&ebpf.MapSpec{Name: "ring", Type: ebpf.RingBuf, MaxEntries: uint32(lane.size)})
+			if err != nil {
+				return fmt.Errorf("make a ring of %d bytes: %w", lane.size, explain(err))
+			}
+			k.maps = append(k.maps, m)
+			if err := lane.outer.Put(uint32(cpu), m); err != nil {
+				return fmt.Errorf("give CPU %d a ring: %w", cpu, err)
+			}
+			r, err := openRing(m)
+			if err != nil {
+				return err
+			}
+			k.rings = append(k.rings, r)
+		}
+	}
+	return nil
+}
+
+// attach starts the programs: those about tasks first, so that no call of a task comes before it.
+func (k *kernelSide) attach(cgroups bool) error {
+	progs := []*ebpf.Program{k.objs.SchedProcessExit, k.objs.TaskNewtask, k.objs.SchedProcessExec, k.objs.SysExit}
+	if cgroups {
+		progs = append(progs, k.objs.CgroupMkdir)
+	}
+	for _, p := range progs {
+		l, err := link.AttachTracing(link.TracingOptions{Program: p})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", p, explain(err))
+		}
+		k.links = append(k.links, l)
+	}
+	return nil
+}
+
+// setOptional attaches the programs of the optional events in the set and detaches the others.
+func (k *kernelSide) setOptional(types *event.TypeSet) error {
+	for t, prog := range k.optional {
+		l, on := k.attached[t]
+		switch want := types.Has(t); {
+		case want && !on:
+			l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+			if err != nil {
+				return fmt.Errorf("attach %s: %w", prog, explain(err))
+			}
+			k.attached[t] = l
+		case !want && on:
+			delete(k.attached, t)
+			if err := l.Close(); err != nil {
+				return fmt.Errorf("detach %s: %w", prog, err)
+			}
+		}
+	}
+	return nil
+}
+
+// detach stops all programs.
+func (k *kernelSide) detach() error {
+	var errs []error
+	for _, l := range k.links {
+		errs = append(errs, l.Close())
+	}
+	for _, l := range k.attached {
+		errs = append(errs, l.Close())
+	}
+	k.links, k.attached = nil, map[event.Type]link.Link{}
+	return errors.Join(errs...)
+}
+
+// close frees everything but the memory of the rings, which unmapRings frees.
+func (k *kernelSide) close() error {
+	errs := []error{k.detach(), k.objs.Close()}
+	for _, m := range k.maps {
+		errs = append(errs, m.Close())
+	}
+	k.maps = nil
+	return errors.Join(errs...)
+}
+
+// ringSize is the size of an activity ring: a power of two, as the kernel wants it.
+func ringSize(want, cpus int) int {
+	if want <= 0 {
+		want = min(ringPerCPU, ringTotal/cpus)
+	}
+	size := ringMin
+	for size*2 <= want {
+		size *= 2
+	}
+	return size
+}
+
+// presentCPUs returns the number of CPU ids that are in use or may come into
+// use without new hardware. What runs on a CPU beyond them is counted as lost.
+func presentCPUs() (int, error) {
+	b, err := os.ReadFile("/sys/devices/system/cpu/present")
+	if err != nil {
+		return 0, fmt.Errorf("count the CPUs: %w", err)
+	}
+	b = bytes.TrimSpace(b) // for instance 0-7 or 0,2-3
+	last := b[bytes.LastIndexAny(b, "-,")+1:]
+	n, err := strconv.Atoi(string(last))
+	if err != nil {
+		return 0, fmt.Errorf("count the CPUs from %q: %w", b, err)
+	}
+	return n + 1, nil
+}

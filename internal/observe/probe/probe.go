@@ -1,0 +1,239 @@
+package probe
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"rollcage/internal/observe/event"
+)
+
+var errClosed = errors.New("the probe is closed")
+
+// MaxSnaplen is the largest number of bytes of data that an event carries.
+const MaxSnaplen = 32768
+
+// Options say what is watched and how.
+type Options struct {
+	// Interest is what is sent beside what the state of the host needs.
+	Interest event.Interest
+	// Snaplen is how many bytes of the data of reads and writes an event
+	// carries, at most MaxSnaplen; 0 means 80, negative none.
+	Snaplen int
+	// RingSize is the size in bytes of the ring that each CPU writes activity
+	// into; it is rounded down to a power of two. 0 means 8 MiB, less with many CPUs.
+	// The ring for the life of processes has a quarter of it.
+	RingSize int
+	// WatchSelf includes what this process does. Watching what comes of
+	// watching is a loop, so it is meant for tests.
+	WatchSelf bool
+	// FilterProcesses makes SetProcessInterest possible. It costs a little at
+	// every exec and change of credentials.
+	FilterProcesses bool
+	// OnCgroup, if set, is told the path of every new cgroup at once, in the
+	// hierarchy that it is made in, by a goroutine of the probe.
+	OnCgroup func(path string)
+}
+
+// Probe is the running host as an event.Source. Next is for one goroutine,
+// the other methods may be called from any.
+type Probe struct {
+	kernel   *kernelSide
+	merge    *merge
+	clock    *eventClock
+	waiter   *waiter
+	notices  *noticeReader
+	snapshot *event.Snapshot
+	included *included // while events may be older than the snapshot
+	remains  *remains
+	cleanup  runtime.Cleanup
+
+	mu       sync.Mutex // of SetInterest, Stats, Close
+	closed   atomic.Bool
+	events   atomic.Uint64
+	skipped  atomic.Uint64
+	caughtUp atomic.Uint64
+	last     event.Stats // when closed
+}
+
+var _ event.Source = (*Probe)(nil)
+
+// Open starts to watch the host. The snapshot is taken while events are
+// already recorded, so nothing is missed.
+func Open(o Options) (*Probe, error) {
+	if o.Snaplen == 0 {
+		o.Snaplen = 80
+	}
+	o.Snaplen = max(0, min(o.Snaplen, MaxSnaplen))
+	if err := Supported(); err != nil {
+		return nil, err
+	}
+	epoch := bootEpoch()
+	k, err := loadKernelSide(&o, epoch)
+	if err != nil {
+		return nil, err
+	}
+	p := &Probe{kernel: k}
+	// Whoever closes a probe may still look at an event: the rings are unmapped
+	// when Next says that it is over, or when nobody holds the probe any more.
+	p.remains = &remains{rings: k.rings}
+	p.cleanup = runtime.AddCleanup(p, (*remains).free, p.remains)
+	if err := p.start(&o, epoch); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+func (p *Probe) start(o *Options, epoch uint64) error {
+	var err error
+	if p.clock, err = newEventClock(p.kernel, epoch); err != nil {
+		return err
+	}
+	p.merge = newMerge(p.kernel.rings, p.clock.watermark)
+	if p.waiter, err = newWaiter(p.kernel); err != nil {
+		return err
+	}
+	p.remains.waiter = p.waiter
+	if o.OnCgroup != nil {
+		if p.notices, err = startNotices(p.kernel.objs.Notices, o.OnCgroup); err != nil {
+			return err
+		}
+	}
+	if err := p.SetInterest(o.Interest); err != nil {
+		return err
+	}
+	if err := p.kernel.attach(o.OnCgroup != nil); err != nil {
+		return err
+	}
+	p.snapshot, p.included, err = takeSnapshot(snapshotOptions{BootTime: epoch})
+	if err != nil {
+		return fmt.Errorf("take the first snapshot: %w", err)
+	}
+	return nil
+}
+
+// Snapshot returns the state of the host when the stream began.
+func (p *Probe) Snapshot() *event.Snapshot { return p.snapshot }
+
+// Next makes ev a view of the next event in order of time, in the kernel's own
+// memory: it is valid until the following call of Next.
+func (p *Probe) Next(ev *event.Event) error {
+	for {
+		if p.closed.Load() {
+			return p.eof()
+		}
+		rec := p.merge.next()
+		if rec == nil {
+			p.caughtUp.Store(p.merge.mark)
+			if !p.waiter.wait() {
+				return event.ErrIdle
+			}
+			continue // nothing yet, or just closed
+		}
+		if err := ev.Reset(rec); err != nil {
+			p.skipped.Add(1)
+			continue
+		}
+		if p.included != nil {
+			if ev.Time() >= p.included.end {
+				p.included = nil
+			} else if p.included.Includes(ev) {
+				continue
+			}
+		}
+		p.events.Add(1)
+		p.waiter.busy()
+		return nil
+	}
+}
+
+// Stats returns what was handed out and what was lost so far.
+func (p *Probe) Stats() event.Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stats()
+}
+
+func (p *Probe) stats() event.Stats {
+	if p.closed.Load() {
+		return p.last
+	}
+	s := event.Stats{Events: p.events.Load(), Skipped: p.skipped.Load(), CaughtUp: p.caughtUp.Load()}
+	s.Dropped, s.Drops = p.kernel.drops(p.clock)
+	return s
+}
+
+// Close stops watching. A Next that waits returns io.EOF; what it handed out
+// last stays valid as long as the probe is referred to.
+func (p *Probe) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed.Load() {
+		return nil
+	}
+	if p.clock != nil {
+		p.last = p.stats()
+	}
+	p.closed.Store(true)
+	errs := []error{p.kernel.detach()}
+	if p.waiter != nil {
+		errs = append(errs, p.waiter.stop())
+	}
+	if p.notices != nil {
+		errs = append(errs, p.notices.stop())
+	}
+	if p.clock != nil {
+		errs = append(errs, p.clock.close())
+	}
+	return errors.Join(append(errs, p.kernel.close())...)
+}
+
+// eof frees what could not be freed while an event may have been looked at.
+func (p *Probe) eof() error {
+	p.mu.Lock() // so that Close is done
+	defer p.mu.Unlock()
+	p.cleanup.Stop()
+	p.remains.free()
+	return io.EOF
+}
+
+// remains is what outlives Close.
+type remains struct {
+	rings  []*ring
+	waiter *waiter
+}
+
+func (r *remains) free() {
+	for _, ring := range r.rings {
+		_ = ring.close() // nobody is left to tell
+	}
+	if r.waiter != nil {
+		_ = r.waiter.close()
+	}
+	r.rings, r.waiter = nil, nil
+}
+
+// bootEpoch returns the wall-clock time of the start of CLOCK_BOOTTIME, in ns.
+// Events keep counting from it, also when the clock is set later: order is worth more.
+func bootEpoch() uint64 {
+	best, epoch := int64(math.MaxInt64), int64(0)
+	for range 16 {
+		before, wall, after := clock(unix.CLOCK_BOOTTIME), clock(unix.CLOCK_REALTIME), clock(unix.CLOCK_BOOTTIME)
+		if after-before < best {
+			best, epoch = after-before, wall-(before+after)/2
+		}
+	}
+	return uint64(epoch)
+}
+
+func clock(id int32) int64 {
+	var t unix.Timespec
+	_ = unix.ClockGettime(id, &t) // these clocks always exist
+	return t.Nano()
+}
