@@ -104,6 +104,7 @@ func (s *State) cloneParent(he *Event, child int64, vfork bool) {
 // completeCaller fills a caller that was made up with what its clone event
 // says about it.
 func (s *State) completeCaller(he *Event, t *Thread) {
+	defer s.changed(t)
 	t.VTID = t.TID
 	if vpid, ok := he.Int(cloneVPID); ok {
 		t.VTID, _ = he.Int(cloneVTID)
@@ -119,7 +120,6 @@ func (s *State) completeCaller(he *Event, t *Thread) {
 	t.Args = s.list(t.Args, he.Param(procArgs))
 	s.setPID(t, pid)
 	s.place(t)
-	s.changed(t)
 }
 
 // cloneChild handles the event of the new thread itself.
@@ -182,6 +182,7 @@ func (s *State) cloneSource(he *Event, t *Thread, flags uint64) *Thread {
 	from.Args = s.list(from.Args, he.Param(procArgs))
 	s.setPID(from, t.PID)
 	s.place(from)
+	s.changed(from)
 	return from
 }
 

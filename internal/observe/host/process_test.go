@@ -421,3 +421,17 @@ func TestImagesFollowWhatAProcessIs(t *testing.T) {
 		})
 	}
 }
+
+func TestCallerThatWasMissedIsFilledFromItsClone(t *testing.T) {
+	r := newRun(t, Options{})
+	r.do(400, event.SYSCALL_GETUID_X, 0)
+	image := r.need(400).Image
+	r.do(400, event.SYSCALL_CLONE_20_X, forked{res: 9, tid: 400, pid: 400, ptid: 100, exe: "app", comm: "app", vtid: 5, vpid: 5}.values()...)
+	p := r.need(400)
+	if p.PID != 400 || p.Comm != "app" || p.VTID != 5 || p.VPID != 5 || p.Parent != r.need(100) || p.Image == image {
+		t.Errorf("%+v", p.ThreadInfo)
+	}
+	if r.Thread(9) != nil {
+		t.Error("the caller is in a pid namespace: the result is no id of the host")
+	}
+}
