@@ -22,6 +22,7 @@ func loadFDs(s *section, c *cursor, version int) {
 		if !known && version < 2 {
 			return // nobody can tell where the next entry starts
 		}
+		s.charge(fdSize, c)
 		if c.in("descriptor", n, e.err); c.err == nil && thread != nil {
 			thread.FDs = append(thread.FDs, fd)
 		}

@@ -215,3 +215,20 @@ func TestBombsAreDefused(t *testing.T) {
 		})
 	}
 }
+
+func TestASnapshotThatIsSmallOnDiskOnlyIsRefused(t *testing.T) {
+	s := newSection()
+	s.size = maxState - 1<<20 // as if a gigabyte had come before
+	var entries []byte
+	for tid := range int64(100) {
+		empty := string(make([]byte, maxList))
+		entries = append(entries, raw(tid, tid, int64(1), str("c"), str("e"), str(empty), str("/"), make([]byte, 20))...)
+	}
+	err := s.load(kindOf(0x202), entries)
+	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "a snapshot of more than") {
+		t.Errorf("error %v, want one about the size", err)
+	}
+	if n := len(s.snap.Threads); n == 0 || n > 20 {
+		t.Errorf("%d threads were kept, want those that fit a megabyte", n)
+	}
+}

@@ -4,21 +4,37 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unsafe"
 
 	"rollcage/internal/observe/event"
+)
+
+// Sizes in memory, in bytes.
+const (
+	threadSize = int(unsafe.Sizeof(event.ThreadInfo{}))
+	fdSize     = int(unsafe.Sizeof(event.FDInfo{}))
+	stringSize = int(unsafe.Sizeof(""))
 )
 
 // section collects the snapshot at the start of a section.
 type section struct {
 	snap    event.Snapshot
 	threads map[int64]*event.ThreadInfo
-	size    int64 // of the blocks so far, in bytes
+	size    int64 // of the blocks so far and of what was made of them, in bytes
 }
 
 func newSection() *section {
 	s := &section{threads: map[int64]*event.ThreadInfo{}}
 	s.snap.Machine.CPUs = ^uint32(0) // until a machine block says more
 	return s
+}
+
+// charge counts memory against what a snapshot may take, as a block can hold
+// many small things that are larger in memory.
+func (s *section) charge(n int, c *cursor) {
+	if s.size += int64(n); s.size > maxState && c.err == nil {
+		c.err = malformed("a snapshot of more than %d bytes", maxState)
+	}
 }
 
 // finish returns the snapshot.
@@ -139,6 +155,7 @@ func loadThreads(s *section, c *cursor, version int) {
 		if version >= 9 {
 			readThreadTail(e, t)
 		}
+		s.charge(threadSize+stringSize*(len(t.Args)+len(t.Env)+len(t.Cgroups)), c)
 		if c.in("thread", n, e.err); c.err == nil {
 			s.addThread(t)
 		}

@@ -102,6 +102,7 @@ func (w *Writer) startFile(snap *event.Snapshot, now uint64) error {
 		f.Close()
 		return w.failed(err)
 	}
+	w.state = w.sink.size
 	return nil
 }
 
@@ -126,10 +127,23 @@ func (w *Writer) start(snap *event.Snapshot) error {
 			return err
 		}
 	}
-	if err := w.sink.flush(); err != nil {
-		return err
+	return w.sink.flush()
+}
+
+// Section begins a new section in the same file: what was known is void, snap
+// is the state that the next events build on. It is what the reader of a
+// capture in several sections has to do at [event.ErrSection].
+func (w *Writer) Section(snap *event.Snapshot) error {
+	switch {
+	case w.err != nil:
+		return w.err
+	case w.next != nil: // a new file is due anyway
+		w.next = snap
+		return nil
 	}
-	w.state = w.sink.size
+	if err := w.start(snap); err != nil {
+		return w.failed(w.explain("write", err))
+	}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -164,6 +165,65 @@ func TestWritingACaptureAgainDoesNotRepeatItsSnapshot(t *testing.T) {
 		var r *Reader
 		r, list = mustRead(t, file.Bytes(), Options{})
 		snap = r.Snapshot()
+	}
+}
+
+func TestSectionsAreWrittenAgainAsSections(t *testing.T) {
+	thread, _ := threadEntry(5)
+	data := join(header(2), closeEvent(t, 1), header(2), block(0x211, thread), closeEvent(t, 2), closeEvent(t, 3))
+	r, err := NewReader(bytes.NewReader(data), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file bytes.Buffer
+	w, err := NewWriter(&file, r.Snapshot(), WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ev event.Event
+	for err = r.Next(&ev); err != io.EOF; err = r.Next(&ev) {
+		if errors.Is(err, event.ErrSection) {
+			err = w.Section(r.Snapshot())
+		} else if err == nil {
+			err = w.Write(&ev)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = NewReader(bytes.NewReader(file.Bytes()), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if events, sections, err := readAll(r); err != nil || sections != 1 || len(events) != 3 || len(r.Snapshot().Threads) != 1 {
+		t.Errorf("%v, %d sections, %d events, %d threads", err, sections+1, len(events), len(r.Snapshot().Threads))
+	}
+	if err := w.Section(&event.Snapshot{}); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a section after Close gives %v", err)
+	}
+}
+
+func TestASectionMayBeginInANewFile(t *testing.T) {
+	dir := t.TempDir()
+	w, err := Create(filepath.Join(dir, "a"), &event.Snapshot{}, WriterOptions{
+		MaxEvents: 2, State: func() *event.Snapshot { return &event.Snapshot{} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := liveEvents(t, 3)
+	writeAll(t, w, list[:2])
+	if err := w.Section(&event.Snapshot{Machine: event.Machine{Flags: 7}}); err != nil {
+		t.Fatal(err)
+	}
+	writeAll(t, w, list[2:])
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if snap, events := readFile(t, filepath.Join(dir, "a1")); snap.Machine.Flags != 7 || len(events) != 1 {
+		t.Errorf("the second file has state %d and %d events", snap.Machine.Flags, len(events))
 	}
 }
 
