@@ -47,7 +47,7 @@ func (s *State) applyExec(he *Event) {
 	}
 	// What is left of the clone flags: where the thread lives.
 	t.Flags &= cloneInPidns
-	t.awaitsChild, t.awaitsParent = false, false
+	t.awaitsChild = false
 	s.describe(he, t)
 	if path != "" {
 		t.ExePath = path

@@ -121,6 +121,8 @@ func (s *State) searchThread(tid int64, ancestors int) *Thread {
 // It stands alone until link or place finds its relatives.
 func (s *State) adopt(info *event.ThreadInfo) *Thread {
 	t := newThread(info.TID)
+	// Its parent may still be on the way out of clone: that event adds nothing.
+	t.awaitsParent = true
 	if !s.insert(t) {
 		return nil
 	}
