@@ -108,10 +108,12 @@ func (p *Probe) start(o *Options, epoch uint64) error {
 	if err := p.SetInterest(o.Interest); err != nil {
 		return err
 	}
+	how := prepareSnapshot(epoch)
+	defer how.close()
 	if err := p.kernel.attach(o.OnCgroup != nil); err != nil {
 		return err
 	}
-	p.snapshot, p.included, err = takeSnapshot(snapshotOptions{BootTime: epoch})
+	p.snapshot, p.included, err = takeSnapshot(how)
 	if err != nil {
 		return fmt.Errorf("take the first snapshot: %w", err)
 	}

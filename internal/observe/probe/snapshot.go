@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 
 	"golang.org/x/sys/unix"
@@ -24,6 +25,26 @@ type snapshotOptions struct {
 	Iterators *iterators
 	// Warn is told why the iterators failed, when /proc was read instead. It may be nil.
 	Warn func(error)
+}
+
+// prepareSnapshot loads what reads a snapshot of a host whose events count from
+// bootTime. It takes a tenth of a second: do it before the first event.
+func prepareSnapshot(bootTime uint64) snapshotOptions {
+	o := snapshotOptions{BootTime: bootTime, Warn: func(err error) {
+		slog.Warn("The processes that run already are read from /proc, as BPF iterators fail.", "error", err)
+	}}
+	var err error
+	if o.Iterators, err = loadIterators(bootTime); err != nil {
+		o.Warn(err)
+	}
+	return o
+}
+
+// close frees what prepareSnapshot loaded.
+func (o *snapshotOptions) close() {
+	if o.Iterators != nil {
+		o.Iterators.close()
+	}
 }
 
 // now is the time by the clock of the events.

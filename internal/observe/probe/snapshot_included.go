@@ -108,13 +108,14 @@ func (in *included) includesClone(ev *event.Event, ts uint64, tid int64) bool {
 	case !known:
 		return false
 	}
-	// The parent's event is about the child: included if the child's record is.
+	// The parent's event is about the child: it adds nothing to one that is in the
+	// snapshot, which may have gone on while the parent was still on its way out.
 	child, ok := in.children[childKey{t.pid, res}]
 	if !ok && t.host {
 		child, ok = res, true
 	}
 	c, ok := in.threads[child]
-	return ok && ts < c.read
+	return ok && c.read != 0
 }
 
 // forgetRecords makes the events of a process count from ts on.
