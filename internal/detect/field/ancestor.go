@@ -171,14 +171,15 @@ func vgroupLeader(e *host.Event) *host.Thread {
 }
 
 func groupLeader(e *host.Event) *host.Thread {
+	id := func(t *host.Thread) int64 { return t.PGID }
 	p := e.Process()
-	if p == nil {
+	if p == nil || id(p) <= 0 {
 		return nil
 	}
-	if t := threadByID(e, p.PGID); t != nil {
+	if t := threadByID(e, id(p)); t != nil {
 		return t
 	}
-	return oldest(e, func(t *host.Thread) int64 { return t.PGID })
+	return oldest(e, id)
 }
 
 // leader returns the process whose pid is the id of the process's session or
@@ -187,7 +188,7 @@ func groupLeader(e *host.Event) *host.Thread {
 // stands for it.
 func leader(e *host.Event, id func(t *host.Thread) int64) *host.Thread {
 	p := e.Process()
-	if p == nil {
+	if p == nil || id(p) <= 0 { // not known, or outside of the namespace
 		return nil
 	}
 	if !namespaced(p) {

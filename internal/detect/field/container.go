@@ -143,7 +143,7 @@ func containerStart(e *host.Event) (uint64, bool) {
 	if containerOf(e) == nil {
 		return 0, false
 	}
-	return e.Thread.PidnsInitStart, e.Thread.PidnsInitStart != 0
+	return pidnsStart(e.Thread)
 }
 
 func containerAge(e *host.Event) (uint64, bool) {

@@ -79,7 +79,7 @@ var processFields = []Def{
 	{Name: "proc.exe_ino.ctime_duration_pidns_start", Type: when, Scope: ScopeProcess, Doc: "Nanoseconds from the start of the pid namespace to the last status change of the executable, if that came later.",
 		Example: "proc.exe_ino.ctime_duration_pidns_start > 0", bind: processNumber(func(t *host.Thread) (uint64, bool) { return between(t.PidnsInitStart, t.ExeCtime) })},
 	{Name: "proc.pidns_init_start_ts", Type: u64, Scope: ScopeProcess, Doc: "Start of the first process of the pid namespace in nanoseconds since the epoch.",
-		Example: "proc.pidns_init_start_ts > 1700000000000000000", bind: processNumber(func(t *host.Thread) (uint64, bool) { return t.PidnsInitStart, t.PidnsInitStart != 0 })},
+		Example: "proc.pidns_init_start_ts > 1700000000000000000", bind: threadNumber(threadOf, pidnsStart)},
 }
 
 // The readers below take a thread that is never nil, mostly the main one.
@@ -91,6 +91,15 @@ func pid(t *host.Thread) (int64, bool)     { return t.PID, true }
 func vpid(t *host.Thread) (int64, bool)    { return t.VPID, t.VPID != -1 }
 func parent(e *host.Event) *host.Thread    { return ancestor(e, 1) }
 func processOf(e *host.Event) *host.Thread { return e.Process() }
+
+// pidnsStart is what the event that made the thread said, if it said so.
+func pidnsStart(t *host.Thread) (uint64, bool) {
+	start := t.PidnsInitStart
+	if start == 0 {
+		start = t.Leader.PidnsInitStart
+	}
+	return start, start != 0
+}
 
 func startTime(t *host.Thread) (uint64, bool) { return t.StartTime, t.StartTime != 0 }
 

@@ -116,6 +116,17 @@ func TestFieldsOfAncestors(t *testing.T) {
 	check(t, something(t, initPID), expectation{"proc.pname", missing}, expectation{"proc.apid", missing}, expectation{"proc.ppid", "0"})
 }
 
+func TestUnknownSessionsHaveNoLeader(t *testing.T) {
+	w := newWorld(t)
+	for _, tid := range []int64{initPID, sshdPID, shellPID, workPID} {
+		p := w.state.Thread(tid)
+		p.SID, p.VPGID, p.PGID = -1, -1, -1
+	}
+	check(t, w.happen(workPID, event.SYSCALL_GETUID_X, 0), []expectation{
+		{"proc.sname", missing}, {"proc.vpgid.name", missing}, {"proc.pgid.name", missing},
+	}...)
+}
+
 func TestEachAncestorYieldsThemFromTheParentUp(t *testing.T) {
 	e := something(t, workPID)
 	for field, want := range map[string][]string{
