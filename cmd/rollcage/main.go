@@ -1,0 +1,10 @@
+// Command rollcage is run-time safety for containers on Linux.
+package main
+
+import (
+	"os"
+
+	"rollcage/internal/cli"
+)
+
+func main() { os.Exit(cli.Main(os.Args[1:])) }

@@ -1,0 +1,110 @@
+// Package cli is the command line: one file for each command, which holds its
+// options, its cobra command and what it runs.
+//
+// Results go to standard output, logs and errors to standard error. The exit
+// code is 0 when the work is done, 1 when it failed, 2 for wrong usage and 3
+// when the answer is "no": rules are invalid, a test failed.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes.
+const (
+	exitDone   = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitNo     = 3
+)
+
+// errNo is returned by a command whose answer is "no"; what the user needs to
+// know of it is printed already.
+var errNo = errors.New("the answer is no")
+
+// usageError is an error in how the command was called.
+type usageError struct{ err error }
+
+func (e usageError) Error() string { return e.err.Error() }
+func (e usageError) Unwrap() error { return e.err }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+// Main runs the command line and returns the exit code.
+func Main(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	root := newRootCommand()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errNo):
+		return exitNo
+	case errors.As(err, &usage):
+		fmt.Fprintf(os.Stderr, "%s: %v\nSee '%s --help'.\n", cmd.CommandPath(), err, cmd.CommandPath())
+		return exitUsage
+	default:
+		fmt.Fprintf(os.Stderr, "%s: %v\n", cmd.CommandPath(), err)
+		return exitFailed
+	}
+}
+
+// globalOptions are those of every command.
+type globalOptions struct {
+	config   string
+	logLevel string
+}
+
+func newRootCommand() *cobra.Command {
+	var opts globalOptions
+	root := &cobra.Command{
+		Use:   "rollcage",
+		Short: "Run-time safety for containers on Linux",
+		Long: `Rollcage watches what containers and the host really do, judges it by rules, and raises an alert within a second.
+
+Start with:  rollcage detect      watch this host and print alerts
+             rollcage observe     see events as they happen`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			return usagef("unknown command %q%s", args[0], suggestion(args[0], names))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			if err := applyConfig(cmd.Flags(), opts.config, cmd.Flags().Changed("config"), os.LookupEnv); err != nil {
+				return err
+			}
+			return setUpLog(opts.logLevel)
+		},
+	}
+	root.PersistentFlags().StringVar(&opts.config, "config", "/etc/rollcage/rollcage.yaml", "configuration `FILE`; need not exist")
+	root.PersistentFlags().StringVar(&opts.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn, error")
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		newObserveCommand(),
+		newDetectCommand(),
+		newRulesCommand(),
+		newFieldsCommand(),
+		newEventsCommand(),
+		newVersionCommand(),
+	)
+	return root
+}

@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"rollcage/internal/detect/rule"
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+	"rollcage/internal/respond/alert"
+)
+
+// flushTime is how long outputs get at the end to deliver what waits.
+const flushTime = 10 * time.Second
+
+type detectOptions struct {
+	sourceOptions
+	rulesOptions
+	output   string
+	file     string
+	url      string
+	iso8601  bool
+	all      bool
+	quiet    bool
+	duration time.Duration
+}
+
+func newDetectCommand() *cobra.Command {
+	var opts detectOptions
+	cmd := &cobra.Command{
+		Use:   "detect",
+		Short: "Judge what happens by rules and raise alerts",
+		Long: `Judge what happens on this host and in its containers, or what a capture file holds, by rules.
+
+Alerts go to standard output, and to a file and a receiver over HTTP if asked for, in the forms that Falco
+gives its alerts. Rules files for Falco load as they are.`,
+		Example: `  rollcage detect
+  rollcage detect -o json --out-http http://127.0.0.1:2801/
+  rollcage detect -r trace.scap.gz --rules my_rules.yaml --builtin-rules
+  rollcage detect --disable 'Shell run in a container' --disable tag=network`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return runDetect(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), &opts)
+		},
+	}
+	f := cmd.Flags()
+	opts.sourceOptions.addFlags(f)
+	opts.rulesOptions.addPathFlags(f)
+	opts.rulesOptions.addSelectionFlags(f)
+	addOutputFlag(cmd, &opts.output)
+	f.StringVar(&opts.file, "out-file", "", "append alerts to the `FILE` too; it is opened again on SIGUSR1")
+	f.StringVar(&opts.url, "out-http", "", "post alerts as JSON to the `URL` too, as falcosidekick takes them")
+	f.BoolVar(&opts.iso8601, "time-iso-8601", false, "write times as date and time in UTC")
+	f.BoolVar(&opts.all, "all-matches", false, "raise an alert for every rule that matches an event, not for the first only")
+	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
+	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
+	return cmd
+}
+
+func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOptions) error {
+	set, err := opts.load(stderr)
+	if err != nil {
+		return err
+	}
+	d, err := newDetector(opts, set)
+	if err != nil {
+		return err
+	}
+	outputs, err := opts.outputs(stdout)
+	if err != nil {
+		return err
+	}
+	src, err := opts.open(d.engine.Interest())
+	if err != nil {
+		return err
+	}
+	defer func() { _ = src.Close() }()
+	if opts.duration > 0 && opts.live() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, opts.duration)
+		defer cancel()
+	}
+	d.delivery = alert.NewDelivery(outputs, alert.DeliveryOptions{Wait: !opts.live()})
+	defer reopenOnSignal(d.delivery)()
+	if opts.live() {
+		fmt.Fprintf(stderr, "Watching %s by %s. Try it: open another terminal and run\n  sudo cat /etc/shadow >/dev/null\nStop with Ctrl-C.\n",
+			opts.describe(), plural(len(d.engine.Rules()), "rule"))
+	}
+	st, err := newStream(src, opts.live())
+	if err != nil {
+		return err
+	}
+	err = d.run(ctx, st)
+	return errors.Join(sourceEnd(err, &opts.sourceOptions), d.finish(stderr, src.Stats()))
+}
+
+// outputs makes the outputs that were asked for.
+func (o *detectOptions) outputs(stdout io.Writer) ([]alert.Output, error) {
+	shape := alert.Shape{ISO8601: o.iso8601}
+	if o.output == outputJSON {
+		shape = alert.JSON()
+		shape.ISO8601 = o.iso8601
+	}
+	var out []alert.Output
+	if !o.quiet {
+		out = append(out, alert.NewWriter("standard output", stdout, shape))
+	}
+	if o.file != "" {
+		f := alert.NewFile(o.file, true, shape)
+		if err := f.Reopen(); err != nil {
+			return nil, fmt.Errorf("--out-file: %w", err)
+		}
+		out = append(out, f)
+	}
+	if o.url != "" {
+		json := alert.JSON()
+		json.ISO8601 = o.iso8601
+		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.url, Shape: json, UserAgent: "rollcage/" + version})
+		if err != nil {
+			return nil, usagef("--out-http: %v", err)
+		}
+		out = append(out, h)
+	}
+	if len(out) == 0 {
+		return nil, usagef("--quiet needs --out-file or --out-http")
+	}
+	return out, nil
+}
+
+// reopenOnSignal makes the outputs open their files again on SIGUSR1, as log
+// rotation needs, until the returned function is called.
+func reopenOnSignal(d *alert.Delivery) (stop func()) {
+	usr1 := make(chan os.Signal, 1)
+	signal.Notify(usr1, syscall.SIGUSR1)
+	go func() {
+		for range usr1 {
+			d.Reopen()
+		}
+	}()
+	return func() {
+		signal.Stop(usr1)
+		close(usr1)
+	}
+}
+
+// detector judges events.
+type detector struct {
+	engine    *rule.Engine
+	formatter *alert.Formatter
+	delivery  *alert.Delivery
+	matches   []uint64 // by rule
+	alerts    uint64
+}
+
+func newDetector(opts *detectOptions, set *rule.Ruleset) (*detector, error) {
+	if opts.all {
+		opts.matching = rule.MatchAll
+	}
+	e, err := opts.engine(set)
+	if err != nil {
+		return nil, err
+	}
+	f, err := alert.NewFormatter(e, alert.FormatterOptions{ISO8601: opts.iso8601})
+	if err != nil {
+		return nil, err
+	}
+	return &detector{engine: e, formatter: f, matches: make([]uint64, len(e.Rules()))}, nil
+}
+
+func (d *detector) run(ctx context.Context, st *stream) error {
+	return st.run(ctx, func(he *host.Event) error {
+		for _, m := range d.engine.Process(he) {
+			d.matches[m.Index]++
+			d.alerts++
+			d.delivery.Send(d.formatter.Alert(m, he))
+		}
+		return nil
+	}, nil)
+}
+
+// finish delivers what waits and sums up.
+func (d *detector) finish(w io.Writer, s event.Stats) error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
+	defer cancel()
+	err := d.delivery.Close(ctx)
+	fmt.Fprintf(w, "%s seen, %s raised.\n", plural(int(s.Events), "event"), plural(int(d.alerts), "alert"))
+	for i, m := range d.engine.Rules() {
+		if n := d.matches[i]; n > 0 {
+			fmt.Fprintf(w, "  %s: %d\n", m.Name, n)
+		}
+	}
+	reportLoss(w, s)
+	return err
+}
+
+// plural returns a number with its noun.
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// cutTag returns the tag of tag=TAG.
+func cutTag(s string) (string, bool) { return strings.CutPrefix(s, "tag=") }

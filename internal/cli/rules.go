@@ -1,0 +1,195 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"rollcage/internal/detect/rule"
+)
+
+func newRulesCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "rules",
+		Short: "Check, list and test rules",
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return usagef("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test"}))
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand())
+	return cmd
+}
+
+// rulesFileOptions are those of the commands that read rules files.
+type rulesFileOptions struct {
+	rulesOptions
+	output string
+}
+
+func newRulesCheckCommand() *cobra.Command {
+	var opts rulesFileOptions
+	var strict bool
+	cmd := &cobra.Command{
+		Use:   "check [FILE ...]",
+		Short: "Check rules files",
+		Long: `Check rules files, in the order in which they build on each other: all errors and warnings with their place,
+what was probably meant, and what stands there. The exit code is 3 if there is an error.`,
+		Example: `  rollcage rules check my_rules.yaml
+  rollcage rules check --builtin-rules my_rules.yaml -o json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.paths = append(opts.paths, args...)
+			return runRulesCheck(cmd.OutOrStdout(), &opts, strict)
+		},
+	}
+	opts.addPathFlags(cmd.Flags())
+	addOutputFlag(cmd, &opts.output)
+	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
+	return cmd
+}
+
+func runRulesCheck(w io.Writer, opts *rulesFileOptions, strict bool) error {
+	set, results := rule.Load(opts.files(), rule.LoadOptions{})
+	errors, warnings := 0, 0
+	for _, r := range results {
+		errors += len(r.Errors)
+		warnings += len(r.Warnings)
+	}
+	if opts.output == outputJSON {
+		if err := json.NewEncoder(w).Encode(map[string]any{"falco_load_results": results}); err != nil {
+			return err
+		}
+	} else {
+		for _, r := range results {
+			for _, p := range r.Problems() {
+				fmt.Fprint(w, p.Format())
+			}
+		}
+		fmt.Fprintf(w, "%s in %s: %s, %s.\n", plural(len(set.Rules), "rule"), plural(len(results), "file"),
+			plural(errors, "error"), plural(warnings, "warning"))
+	}
+	if errors > 0 || strict && warnings > 0 {
+		return errNo
+	}
+	return nil
+}
+
+func newRulesListCommand() *cobra.Command {
+	var opts rulesFileOptions
+	cmd := &cobra.Command{
+		Use:   "list [RULE ...]",
+		Short: "List rules",
+		Long:  "List the rules with priority and tags, or all that is known of the rules with the given names, in which * stands for any characters.",
+		Example: `  rollcage rules list
+  rollcage rules list 'Shell*' --rules my_rules.yaml --builtin-rules
+  rollcage rules list -o json`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runRulesList(cmd.OutOrStdout(), cmd.ErrOrStderr(), &opts, args)
+		},
+	}
+	opts.addPathFlags(cmd.Flags())
+	addOutputFlag(cmd, &opts.output)
+	return cmd
+}
+
+func runRulesList(w, stderr io.Writer, opts *rulesFileOptions, names []string) error {
+	set, err := opts.load(stderr)
+	if err != nil {
+		return err
+	}
+	found := set.Rules
+	if len(names) > 0 {
+		if found, err = findRules(set, names); err != nil {
+			return err
+		}
+	}
+	switch {
+	case opts.output == outputJSON:
+		return printRulesJSON(w, found)
+	case len(names) > 0:
+		return printRulesLong(w, found)
+	}
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, r := range found {
+		name := r.Name
+		if !r.Enabled {
+			name += " (disabled)"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", r.Priority, name, strings.Join(r.Tags, " "))
+	}
+	return tw.Flush()
+}
+
+// findRules returns the rules that fit the names; each name must fit one.
+func findRules(set *rule.Ruleset, names []string) ([]*rule.Rule, error) {
+	var found []*rule.Rule
+	for _, n := range names {
+		rules := set.Find(n)
+		if len(rules) == 0 {
+			var all []string
+			for _, r := range set.Rules {
+				all = append(all, r.Name)
+			}
+			return nil, fmt.Errorf("no rule %q%s", n, suggestion(n, all))
+		}
+		found = append(found, rules...)
+	}
+	return found, nil
+}
+
+// ruleDoc is a rule in JSON, one object a line.
+type ruleDoc struct {
+	Name      string   `json:"rule"`
+	Desc      string   `json:"desc"`
+	Condition string   `json:"condition"`
+	Output    string   `json:"output"`
+	Priority  string   `json:"priority"`
+	Source    string   `json:"source"`
+	Tags      []string `json:"tags"`
+	Enabled   bool     `json:"enabled"`
+	Events    []string `json:"events"`
+	File      string   `json:"file"`
+	Line      int      `json:"line"`
+}
+
+func printRulesJSON(w io.Writer, rules []*rule.Rule) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	for _, r := range rules {
+		if err := enc.Encode(ruleDoc{
+			Name: r.Name, Desc: strings.TrimSpace(r.Description), Condition: r.Condition, Output: r.Output,
+			Priority: r.Priority.String(), Source: r.Source, Tags: append([]string{}, r.Tags...), Enabled: r.Enabled,
+			Events: r.Events(), File: r.Position.File, Line: r.Position.Line,
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func printRulesLong(w io.Writer, rules []*rule.Rule) error {
+	for i, r := range rules {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		events := r.Events()
+		if len(events) > 40 {
+			events = []string{plural(len(events), "event type")}
+		}
+		_, err := fmt.Fprintf(w, "%s (%s%s)\n  %s\n  condition: %s\n  output: %s\n  events: %s\n  tags: %s\n  defined at %s:%d\n",
+			r.Name, r.Priority, map[bool]string{false: ", disabled"}[r.Enabled], strings.TrimSpace(r.Description),
+			strings.Join(strings.Fields(r.Condition), " "), r.Output, strings.Join(events, " "), strings.Join(r.Tags, " "),
+			r.Position.File, r.Position.Line)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
