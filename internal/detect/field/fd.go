@@ -86,8 +86,9 @@ func typeWord(fd *host.FD) string {
 	return notAvailable
 }
 
-// letters holds every byte as a string of its own, so that one can be taken without allocating.
-var letters = func() (s string) {
+// ascii holds all ASCII characters in order: a part of it is a string of one
+// character that need not be allocated.
+var ascii = func() (s string) {
 	for c := range 128 {
 		s += string(rune(c))
 	}
@@ -104,7 +105,7 @@ func typeLetter(e *host.Event) (string, bool) {
 	if e.FD != nil {
 		letter = e.FD.Type.Letter()
 	}
-	return letters[letter : letter+1], true
+	return ascii[letter : letter+1], true
 }
 
 func failedLetter(t event.Type) byte {

@@ -240,7 +240,9 @@ func TestPathsThatEventsWorkOn(t *testing.T) {
 		{"mkdir that fails", newWorld(t).happen(workPID, event.SYSCALL_MKDIR_2_X, -17, "b", 0o755), []expectation{{"fs.path.name", missing}, {"fs.path.nameraw", missing}}},
 		{"unlinkat", newWorld(t).happen(workPID, event.SYSCALL_UNLINKAT_2_X, 0, 4, "x", 0), []expectation{{"fs.path.name", "/srv/www/x"}, {"evt.abspath", "/srv/www/x"}}},
 		{"openat", newWorld(t).happen(workPID, event.SYSCALL_OPENAT_2_X, 8, -100, "x", 1, 0), []expectation{{"fs.path.name", "/home/ada/x"}, {"evt.abspath", "/home/ada/x"}}},
-		{"fchmod", newWorld(t).happen(workPID, event.SYSCALL_FCHMOD_X, 0, 3, 0o600), []expectation{{"fs.path.name", "/home/ada/notes.txt"}, {"evt.abspath", missing}}},
+		{"fchmod", newWorld(t).happen(workPID, event.SYSCALL_FCHMOD_X, 0, 3, 0o600), []expectation{
+			{"fs.path.name", "/home/ada/notes.txt"}, {"fs.path.nameraw", "/home/ada/notes.txt"}, {"fs.path.source", missing}, {"evt.abspath", missing},
+		}},
 		{"renameat", newWorld(t).happen(workPID, event.SYSCALL_RENAMEAT_X, 0, -100, "old", 4, "new"), []expectation{
 			{"fs.path.source", "/home/ada/old"}, {"fs.path.sourceraw", "old"}, {"fs.path.target", "/srv/www/new"}, {"fs.path.targetraw", "new"},
 			{"fs.path.name", missing}, {"evt.abspath", "/home/ada/old"}, {"evt.abspath.src", "/home/ada/old"}, {"evt.abspath.dst", "/srv/www/new"},

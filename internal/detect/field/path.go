@@ -78,22 +78,29 @@ var eventPaths = indexPaths(map[event.Type]pathParams{
 	event.SYSCALL_MOUNT_X:      {source: "dev", target: "dir"},
 })
 
-// pathIndex is pathParams by the index of the parameters, -1 if there is none.
-type pathIndex struct {
-	known, useFD         bool
-	name, source, target int8
-}
+// What stands in a pathIndex instead of the index of a parameter.
+const (
+	noPath   = -1
+	pathOfFD = -2
+)
+
+// pathIndex is pathParams by the index of the parameters.
+type pathIndex struct{ name, source, target int8 }
 
 func indexPaths(byType map[event.Type]pathParams) []pathIndex {
 	out := make([]pathIndex, event.Count())
-	for t, p := range byType {
+	for t := range out {
+		p := byType[event.Type(t)]
 		index := func(name string) int8 {
 			if name == "" {
-				return -1
+				return noPath
 			}
-			return int8(t.Info().ParamIndex(name))
+			return int8(event.Type(t).Info().ParamIndex(name))
 		}
-		out[t] = pathIndex{true, p.useFD, index(p.name), index(p.source), index(p.target)}
+		out[t] = pathIndex{index(p.name), index(p.source), index(p.target)}
+		if p.useFD {
+			out[t].name = pathOfFD
+		}
 	}
 	return out
 }
@@ -122,18 +129,18 @@ func targetOf(p *pathIndex) int8 { return p.target }
 func eventPath(which func(*pathIndex) int8, raw bool) binder {
 	return func(f *Field) error {
 		f.Read = func(e *host.Event, v *Value) bool {
-			p := &eventPaths[e.Type()]
-			if res, ok := e.Result(); !p.known || !ok || res < 0 {
+			i := int(which(&eventPaths[e.Type()]))
+			if res, ok := e.Result(); !ok || res < 0 || i == noPath {
 				return false
 			}
-			i := int(which(p))
-			switch {
-			case p.useFD && p.known && which(p) == p.name && e.FD != nil:
+			if i == pathOfFD {
+				if e.FD == nil {
+					return false
+				}
 				v.Str = e.FD.Name
 				return v.Str != ""
-			case i < 0:
-				return false
-			case raw:
+			}
+			if raw {
 				path, ok := e.Str(i)
 				v.Str = path
 				return ok

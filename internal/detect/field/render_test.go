@@ -157,6 +157,9 @@ func FuzzRender(f *testing.F) {
 }
 
 func TestReadingAllocatesNothing(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector allocates")
+	}
 	w := newWorld(t)
 	fields := everyField(t)
 	events := samples(t)
