@@ -31,6 +31,9 @@ func checkOperator(n *Check, src *source) error {
 	if src.field != nil && src.field.Def.Flags&field.PrintOnly != 0 {
 		return errorAt(n.At, "field '%s' can be printed but not compared", Print(n.Left))
 	}
+	if atMost(src) && n.Op != Eq {
+		return errorAt(n.At, "'%s' supports only the operator =", Print(n.Left))
+	}
 	if src.field != nil && src.field.Def.Name == rawArg && src.typ == event.TypeBytebuf {
 		return errorAt(n.At, "'%s' is a byte buffer parameter, which cannot be compared; use evt.buffer or evt.arg", Print(n.Left))
 	}
@@ -48,6 +51,11 @@ func checkOperator(n *Check, src *source) error {
 		return errorAt(n.At, "operator '%s %s' not supported for '%s', which is %s", n.Op, n.Modifier, Print(n.Left), kind)
 	}
 	return nil
+}
+
+// atMost reports whether = compares with a limit, as that of evt.around does.
+func atMost(src *source) bool {
+	return src.field != nil && src.field.Def.Flags&field.AtMost != 0
 }
 
 // leaf makes a check ready to be evaluated.
@@ -73,6 +81,11 @@ func (c *compiler) leaf(n *Check, src *source) (l leaf, scope field.Scope, cost 
 	if src.field != nil && src.field.EachValue != nil {
 		l, err = c.ends(n, src)
 		return l, scope, cost, err
+	}
+	if atMost(src) {
+		limit := *n
+		limit.Op = Le
+		n = &limit
 	}
 	t, err := c.test(n, src)
 	if err != nil {

@@ -4,6 +4,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
 )
 
 // The cases of grammar.test mean the same for the real fields as for those of tests.
@@ -30,6 +33,41 @@ func TestStandardFieldsAcceptAndRejectTheSame(t *testing.T) {
 	}
 	if n < 200 {
 		t.Errorf("only %d cases", n)
+	}
+}
+
+func TestEventsAroundATime(t *testing.T) {
+	b, err := event.Append(nil, 1_700_000_000_000_000_000, 1, event.SYSCALL_CLOSE_X, 0, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ev event.Event
+	if err := ev.Reset(b); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		text string
+		want bool
+	}{
+		{"evt.around[1700000000000000000] = 0", true},
+		{"evt.around[1700000001000000000] = 1000", true},
+		{"evt.around[1700000001000000000] = 999", false},
+		{"evt.around[1699999999000000000] = 1000", true},
+		{"evt.around[1699999998999999999] = 1000", false},
+	} {
+		p := Standard.NewProgram()
+		if got := p.Eval(mustAdd(t, p, c.text), &host.Event{Event: &ev}); got != c.want {
+			t.Errorf("%s: %v, want %v", c.text, got, c.want)
+		}
+	}
+	for _, text := range []string{"evt.around[1] < 3", "evt.around[1] != 3", "evt.around[1] in (3)"} {
+		n, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := Standard.NewProgram().Add(n); err == nil {
+			t.Errorf("%s is accepted", text)
+		}
 	}
 }
 
