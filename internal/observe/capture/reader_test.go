@@ -314,3 +314,23 @@ func TestCloseEndsTheStream(t *testing.T) {
 		t.Errorf("after Close the stream ends with %v, want a clean end", err)
 	}
 }
+
+func TestALargeEventDoesNotKeepItsBuffer(t *testing.T) {
+	large := block(eventLarge, uint16(0), eventBytes(t, 1, 7, event.PLUGINEVENT_E, 1, make([]byte, 3<<20)))
+	rest := bytes.Repeat(closeEvent(t, 2), 20_000)
+	r, err := NewReader(bytes.NewReader(join(header(2), closeEvent(t, 1), large, rest)), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ev event.Event
+	biggest := 0
+	for err = r.Next(&ev); err == nil; err = r.Next(&ev) {
+		biggest = max(biggest, len(r.in.buf))
+	}
+	if err != io.EOF || ev.Num != 20_002 || ev.Time() != 2 {
+		t.Fatalf("%v at event %d", err, ev.Num)
+	}
+	if biggest < 3<<20 || len(r.in.buf) > 4*streamBuffer {
+		t.Errorf("the buffer grew to %d bytes and has %d at the end", biggest, len(r.in.buf))
+	}
+}

@@ -65,6 +65,25 @@ func TestEveryManagedTypeHasAWay(t *testing.T) {
 	}
 }
 
+func TestLinesOfTheTableAreChecked(t *testing.T) {
+	for line, text := range map[string]string{
+		"NOPE 1 add e":                       "unknown event",
+		"SYSCALL_READ_X 2":                   "unknown event",
+		"SYSCALL_READ_X two add e":           "cannot understand",
+		"SYSCALL_READ_X 2 change e":          "cannot understand",
+		"SYSCALL_READ_X 2 retype":            "no new type",
+		"SYSCALL_READ_X 2 retype NOPE":       "no new type",
+		"SYSCALL_READ_X 2 add x1":            "unknown value",
+		"SYSCALL_READ_X 2 add n":             "unknown value",
+		"SYSCALL_READ_X 2 add n1? e d o0 n0": "",
+	} {
+		_, _, err := parseStep(strings.Fields(line))
+		if text == "" && err != nil || text != "" && (err == nil || !strings.Contains(err.Error(), text)) {
+			t.Errorf("%s: error %v, want %q", line, err, text)
+		}
+	}
+}
+
 // story is a list of events: type and parameters.
 type story [][]any
 

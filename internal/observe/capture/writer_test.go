@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -205,28 +205,6 @@ func TestSectionsAreWrittenAgainAsSections(t *testing.T) {
 	}
 }
 
-func TestASectionMayBeginInANewFile(t *testing.T) {
-	dir := t.TempDir()
-	w, err := Create(filepath.Join(dir, "a"), &event.Snapshot{}, WriterOptions{
-		MaxEvents: 2, State: func() *event.Snapshot { return &event.Snapshot{} },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	list := liveEvents(t, 3)
-	writeAll(t, w, list[:2])
-	if err := w.Section(&event.Snapshot{Machine: event.Machine{Flags: 7}}); err != nil {
-		t.Fatal(err)
-	}
-	writeAll(t, w, list[2:])
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if snap, events := readFile(t, filepath.Join(dir, "a1")); snap.Machine.Flags != 7 || len(events) != 1 {
-		t.Errorf("the second file has state %d and %d events", snap.Machine.Flags, len(events))
-	}
-}
-
 func TestTooMuchIsCut(t *testing.T) {
 	long := strings.Repeat("x", 5000)
 	in := event.NewThreadInfo()
@@ -263,6 +241,27 @@ func TestTooMuchIsCut(t *testing.T) {
 	}
 }
 
+func TestAddressesAreWrittenInTheWidthOfTheirType(t *testing.T) {
+	v4, v6 := netip.MustParseAddr("1.2.3.4"), netip.MustParseAddr("::1")
+	for _, c := range []struct {
+		ip   netip.Addr
+		v6   bool
+		want string
+	}{
+		{v4, false, "\x01\x02\x03\x04"},
+		{v6, true, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01"},
+		{v4, true, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff\x01\x02\x03\x04"},
+		{netip.MustParseAddr("::ffff:1.2.3.4"), false, "\x01\x02\x03\x04"},
+		{v6, false, "\x00\x00\x00\x00"},
+		{netip.Addr{}, false, "\x00\x00\x00\x00"},
+		{netip.Addr{}, true, strings.Repeat("\x00", 16)},
+	} {
+		if got := string(appendIP(nil, c.ip, c.v6)); got != c.want {
+			t.Errorf("%s (IPv6 %v) is %x, want %x", c.ip, c.v6, got, c.want)
+		}
+	}
+}
+
 func TestAnEventOverTheBlockLimitBecomesALargeBlock(t *testing.T) {
 	data := make([]byte, 65535)
 	b := eventBytes(t, 1, 2, event.SYSCALL_READ_X, len(data), data, 3, len(data))
@@ -295,159 +294,6 @@ func readFile(t *testing.T, path string) (*event.Snapshot, []record) {
 	return r.Snapshot(), events
 }
 
-// names lists the files of a folder.
-func names(t *testing.T, dir string) (list []string) {
-	t.Helper()
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		list = append(list, e.Name())
-	}
-	return list
-}
-
-func TestFilesFollowEachOther(t *testing.T) {
-	list := liveEvents(t, 100) // one per ms
-	for _, c := range []struct {
-		name  string
-		path  string
-		opt   WriterOptions
-		files []string
-		first []int // number of the first event that is not hidden state, by file
-	}{
-		{"one file without limits", "a.scap", WriterOptions{}, []string{"a.scap"}, []int{1}},
-		{"by number", "a.scap", WriterOptions{MaxEvents: 40}, []string{"a.scap0", "a.scap1", "a.scap2"}, []int{1, 41, 81}},
-		{"exactly full files leave no empty one", "a.scap", WriterOptions{MaxEvents: 50}, []string{"a.scap0", "a.scap1"}, []int{1, 51}},
-		{"by time", "a.scap", WriterOptions{MaxTime: 40 * time.Millisecond}, []string{"a.scap0", "a.scap1", "a.scap2"}, []int{1, 42, 83}},
-		{"in a ring", "a.scap", WriterOptions{MaxEvents: 20, MaxFiles: 3}, []string{"a.scap0", "a.scap1", "a.scap2"}, []int{61, 81, 41}},
-		{"in a ring whose names sort", "a", WriterOptions{MaxEvents: 10, MaxFiles: 11},
-			strings.Fields("a00 a01 a02 a03 a04 a05 a06 a07 a08 a09"), []int{1, 11, 21, 31, 41, 51, 61, 71, 81, 91}},
-		{"compressed", "a.gz", WriterOptions{MaxEvents: 60}, []string{"a.gz0", "a.gz1"}, []int{1, 61}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			dir := t.TempDir()
-			states := 0
-			c.opt.State = func() *event.Snapshot {
-				states++
-				return &event.Snapshot{Machine: event.Machine{Flags: uint64(states)}}
-			}
-			w, err := Create(filepath.Join(dir, c.path), &event.Snapshot{}, c.opt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			writeAll(t, w, list)
-			if err := w.Close(); err != nil {
-				t.Fatal(err)
-			}
-			if got := names(t, dir); !equal(got, c.files) {
-				t.Fatalf("files %v, want %v", got, c.files)
-			}
-			for i, name := range c.files {
-				snap, events := readFile(t, filepath.Join(dir, name))
-				if events[0].bytes != list[c.first[i]-1].bytes {
-					t.Errorf("%s starts with another event than %d", name, c.first[i])
-				}
-				if snap.Machine.Flags == 0 && c.first[i] != 1 {
-					t.Errorf("%s does not start with the state of its time", name)
-				}
-			}
-		})
-	}
-}
-
-func TestFilesBySizeHoldTheirShare(t *testing.T) {
-	for _, name := range []string{"a.scap", "a.scap.gz"} {
-		dir := t.TempDir()
-		w, err := Create(filepath.Join(dir, name), &event.Snapshot{}, WriterOptions{
-			MaxBytes: 20_000, State: func() *event.Snapshot { return &event.Snapshot{} },
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		list := liveEvents(t, 3000)
-		writeAll(t, w, list)
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		total, small, files := 0, 0, names(t, dir)
-		for _, name := range files {
-			path := filepath.Join(dir, name)
-			info, err := os.Stat(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if info.Size() < 20_000 {
-				small++
-			}
-			if small > 1 || info.Size() > 20_000+gzipChunk {
-				t.Errorf("%s has %d bytes", name, info.Size())
-			}
-			_, events := readFile(t, path)
-			total += len(events)
-		}
-		if total != len(list) || len(files) < 2 {
-			t.Errorf("%d events in %d files, want %d in several", total, len(files), len(list))
-		}
-	}
-}
-
-func TestASnapshotOverTheLimitLeavesRoomForEvents(t *testing.T) {
-	dir, snap := t.TempDir(), fullSnapshot()
-	w, err := Create(filepath.Join(dir, "a"), snap, WriterOptions{MaxBytes: 1, State: func() *event.Snapshot { return snap }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	writeAll(t, w, liveEvents(t, 100))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if n := len(names(t, dir)); n > 20 {
-		t.Errorf("%d files for 100 events", n)
-	}
-}
-
-func TestNamesByTime(t *testing.T) {
-	at := time.Date(2026, 3, 4, 15, 6, 7, 0, time.UTC)
-	for pattern, want := range map[string]string{
-		"a-%Y%m%d-%H%M%S.scap": "a-20260304-150607.scap", "%F_%T": "2026-03-04_15:06:07", "%s": "1772636767",
-		"100%%-%q%": "100%-%q%", "%j %I %p": "063 03 PM",
-	} {
-		if got := strftime(pattern, at); got != want {
-			t.Errorf("%s gives %s, want %s", pattern, got, want)
-		}
-	}
-	row := newFileRow("%M", &WriterOptions{MaxTime: time.Second})
-	for i, want := range []string{"06", "06.1", "06"} {
-		row.count = i
-		if row.path = row.name(at); row.path != want {
-			t.Errorf("name %d is %s, want %s", i, row.path, want)
-		}
-	}
-}
-
-func TestOldFilesByTimeAreRemoved(t *testing.T) {
-	dir := t.TempDir()
-	w, err := Create(filepath.Join(dir, "%s"), &event.Snapshot{}, WriterOptions{
-		MaxTime: time.Second, MaxFiles: 2, State: func() *event.Snapshot { return &event.Snapshot{} },
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i := range uint64(5) {
-		b := eventBytes(t, (i*2+1)*1e9, 1, event.SYSCALL_CLOSE_X, 0, 3)
-		c := eventBytes(t, (i*2+2)*1e9, 1, event.SYSCALL_CLOSE_X, 0, 3)
-		writeAll(t, w, []record{{bytes: string(b)}, {bytes: string(c)}})
-	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if got := names(t, dir); !equal(got, []string{"7", "9"}) {
-		t.Errorf("files %v, want the last two", got)
-	}
-}
-
 func TestCreateRefuses(t *testing.T) {
 	state := func() *event.Snapshot { return nil }
 	for _, c := range []struct {
@@ -467,6 +313,13 @@ func TestCreateRefuses(t *testing.T) {
 	}
 	if _, err := NewWriter(&bytes.Buffer{}, &event.Snapshot{}, WriterOptions{MaxEvents: 1}); err == nil {
 		t.Error("a stream with a limit was accepted")
+	}
+}
+
+func TestAStateThatIsNoEventIsRefused(t *testing.T) {
+	_, err := NewWriter(&bytes.Buffer{}, &event.Snapshot{Meta: [][]byte{[]byte("short")}}, WriterOptions{})
+	if !errors.Is(err, event.ErrMalformed) {
+		t.Errorf("error %v, want %v", err, event.ErrMalformed)
 	}
 }
 
