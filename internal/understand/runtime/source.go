@@ -26,27 +26,35 @@ var cgroupParam = func() map[event.Type]int {
 }()
 
 // Source hands out the events of another source and, right before the first
-// event of each container, a container event with what the catalog knows. It
-// hands one out again whenever the facts change. The containers of the
-// snapshot come first, hidden, as in a capture file.
+// event of each container, a container event with what the catalog knows, and
+// before its first program, hidden, the names of its users. Facts are handed
+// out again whenever they change. The containers of the snapshot come first,
+// hidden, as in a capture file.
 type Source struct {
 	event.Source
 	catalog *Catalog
 
-	paths   map[string]bool   // cgroup memberships that need nothing more
+	settled map[string]bool   // cgroup memberships that need nothing more
 	sent    map[string]uint64 // what was handed out last about a container: hash by id
-	pending [][]byte          // container events to hand out first
-	hidden  bool              // pending ones are initial state
-	held    event.Event       // event that waits behind them
+	users   *accountReader
+	pending []extra     // events to hand out first
+	initial bool        // they are initial state
+	held    event.Event // event that waits behind them
 	holding bool
 	num     uint64
 	last    uint64 // time of the last event
 }
 
+// extra is an event that is put into the stream.
+type extra struct {
+	data   []byte
+	hidden bool
+}
+
 // NewSource puts the facts of catalog into the events of src. Closing the
 // Source closes both.
 func NewSource(src event.Source, catalog *Catalog) *Source {
-	return &Source{Source: src, catalog: catalog, paths: map[string]bool{}, sent: map[string]uint64{}}
+	return &Source{Source: src, catalog: catalog, settled: map[string]bool{}, sent: map[string]uint64{}, users: newAccountReader()}
 }
 
 // Snapshot implements event.Source.
@@ -54,19 +62,19 @@ func (s *Source) Snapshot() *event.Snapshot {
 	snap := s.Source.Snapshot()
 	for _, t := range snap.Threads {
 		for _, cg := range t.Cgroups {
-			if !s.paths[cg] {
-				s.learn(cg)
+			if !s.settled[cg] {
+				s.learn(cg, t.PID, t.TID == t.PID)
 			}
 		}
 	}
-	s.hidden = true
+	s.initial = true
 	return snap
 }
 
 // Next implements event.Source.
 func (s *Source) Next(ev *event.Event) error {
 	if len(s.pending) == 0 {
-		s.hidden = false
+		s.initial = false
 		if s.holding {
 			s.holding = false
 			*ev = s.held
@@ -76,11 +84,14 @@ func (s *Source) Next(ev *event.Event) error {
 		for _, ch := range s.catalog.Changes() {
 			s.change(ch)
 		}
+		if err == event.ErrIdle {
+			s.tell(s.users.ready())
+		}
 		if err == nil {
 			s.last = ev.Time()
 			if i, ok := cgroupParam[ev.Type()]; ok {
-				if p := ev.Param(i); !s.paths[string(p)] {
-					s.learn(string(p))
+				if p := ev.Param(i); !s.settled[string(p)] {
+					s.learn(string(p), ev.TID(), isExec(ev.Type()))
 				}
 			}
 		}
@@ -97,10 +108,10 @@ func (s *Source) Next(ev *event.Event) error {
 	}
 	next := s.pending[0]
 	s.pending = s.pending[1:]
-	if err := ev.Reset(next); err != nil {
+	if err := ev.Reset(next.data); err != nil {
 		return err
 	}
-	ev.Hidden, ev.CPU = s.hidden, 0
+	ev.Hidden, ev.CPU = next.hidden || s.initial, 0
 	return s.number(ev)
 }
 
@@ -110,20 +121,49 @@ func (s *Source) number(ev *event.Event) error {
 	return nil
 }
 
-// learn queues the container event for a cgroup membership not seen before.
-func (s *Source) learn(cgroups string) {
-	id, _, typ, ok := host.ContainerFromCgroups(cgroups)
-	if _, sent := s.sent[id]; ok && !sent {
-		c := s.catalog.Find(id, typ)
-		if c == nil {
-			return // asked for again with the next event that carries it
+func isExec(t event.Type) bool {
+	return t == event.SYSCALL_EXECVE_19_X || t == event.SYSCALL_EXECVEAT_X
+}
+
+// learn queues what is to be told for a cgroup membership that is not settled:
+// the facts of the container, and if the process has the program that is to
+// run there, the users.
+func (s *Source) learn(cgroups string, pid int64, program bool) {
+	if id, _, typ, ok := host.ContainerFromCgroups(cgroups); ok {
+		known := s.tellFacts(id, typ)
+		if program {
+			s.tell(s.users.ask(id, pid))
 		}
+		if !known || !s.users.settled(id) {
+			return // tried again with the next event that carries it
+		}
+	}
+	if len(s.settled) >= maxPaths {
+		clear(s.settled)
+	}
+	s.settled[cgroups] = true
+}
+
+// tellFacts queues the facts of a container if they were not told yet, and
+// reports whether they are by now.
+func (s *Source) tellFacts(id string, t host.ContainerType) bool {
+	if _, sent := s.sent[id]; sent {
+		return true
+	}
+	c := s.catalog.Find(id, t)
+	if c != nil {
 		s.change(Change{Container: c})
 	}
-	if len(s.paths) >= maxPaths {
-		clear(s.paths)
+	return c != nil
+}
+
+// tell queues the events about users that were read.
+func (s *Source) tell(read []accounts) {
+	for i := range read {
+		for _, e := range read[i].appendEvents(nil, s.last) {
+			s.pending = append(s.pending, extra{e, true})
+		}
 	}
-	s.paths[cgroups] = true
 }
 
 // change queues the event that tells a change, unless nothing is new.
@@ -148,7 +188,7 @@ func (s *Source) change(ch Change) {
 	if err != nil {
 		return // cannot happen: a container event has room for 4 GiB
 	}
-	s.pending = append(s.pending, b)
+	s.pending = append(s.pending, extra{b, false})
 }
 
 // Close implements event.Source.

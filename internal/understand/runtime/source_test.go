@@ -120,6 +120,11 @@ func drain(t *testing.T, s *Source) []string {
 		if ev.Num != want {
 			t.Errorf("event %d has number %d", want, ev.Num)
 		}
+		if ev.Type() == event.USER_ADDED_E {
+			name, _ := ev.Str(2)
+			out = append(out, fmt.Sprint("user ", name, " ", ev.Hidden))
+			continue
+		}
 		if ev.Type() != event.ASYNCEVENT_E {
 			out = append(out, fmt.Sprint(ev.Info().Name, " ", ev.TID()))
 			continue
@@ -137,12 +142,19 @@ func drain(t *testing.T, s *Source) []string {
 	}
 }
 
+// newSource returns a Source that finds no user names.
+func newSource(src event.Source, c *Catalog) *Source {
+	s := NewSource(src, c)
+	s.users.read = func(id string, _ int64) accounts { return accounts{id: id, err: errHostRoot} }
+	return s
+}
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 func TestAContainersFactsComeRightBeforeItsFirstEvent(t *testing.T) {
 	f := newFakeEngine(idA, idB)
 	src := &memorySource{events: [][]byte{execve(t, 1, ""), execve(t, 2, idA), execve(t, 3, idA), execve(t, 4, idB)}}
-	s := NewSource(src, NewCatalog([]Engine{f}, quiet()))
+	s := newSource(src, NewCatalog([]Engine{f}, quiet()))
 	s.Snapshot()
 	want := []string{"execve 1", "container web0", "execve 2", "execve 3", "container web1", "execve 4"}
 	if got := drain(t, s); !slices.Equal(got, want) {
@@ -160,7 +172,7 @@ func TestContainersOfTheSnapshotComeFirstAndHidden(t *testing.T) {
 	f := newFakeEngine(idA)
 	src := &memorySource{events: [][]byte{execve(t, 2, idA)}}
 	src.snap.Threads = []*event.ThreadInfo{{TID: 7, PID: 7, Cgroups: []string{"cpu=/docker/" + idA}}}
-	s := NewSource(src, NewCatalog([]Engine{f}, quiet()))
+	s := newSource(src, NewCatalog([]Engine{f}, quiet()))
 	defer s.Close()
 	s.Snapshot()
 	want := []string{"hidden container web0", "execve 2"}
@@ -172,7 +184,7 @@ func TestContainersOfTheSnapshotComeFirstAndHidden(t *testing.T) {
 func TestNewsAboutAContainerAreHandedOutOnce(t *testing.T) {
 	f := newFakeEngine(idA)
 	src := &memorySource{events: [][]byte{execve(t, 1, idA), execve(t, 2, idA), nil, execve(t, 3, "")}}
-	s := NewSource(src, NewCatalog([]Engine{f}, quiet()))
+	s := newSource(src, NewCatalog([]Engine{f}, quiet()))
 	defer s.Close()
 	s.Snapshot()
 	<-f.ready
@@ -211,7 +223,7 @@ func TestAnUnknownContainerDelaysNothingAndIsAskedForAgainLater(t *testing.T) {
 		src.events = append(src.events, execve(t, int64(i), idA))
 	}
 	catalog := NewCatalog([]Engine{f}, quiet())
-	s := NewSource(src, catalog)
+	s := newSource(src, catalog)
 	defer s.Close()
 	s.Snapshot()
 	if got := drain(t, s); len(got) != 1000 {
@@ -251,7 +263,7 @@ func TestAHungRuntimeIsWaitedForOnce(t *testing.T) {
 	for i := range 50 {
 		src.events = append(src.events, execve(t, int64(i), fmt.Sprintf("%02d", i)+idA[2:]))
 	}
-	s := NewSource(src, NewCatalog([]Engine{h}, quiet()))
+	s := newSource(src, NewCatalog([]Engine{h}, quiet()))
 	defer s.Close()
 	s.Snapshot()
 	if got := drain(t, s); len(got) != 50 {
@@ -262,8 +274,50 @@ func TestAHungRuntimeIsWaitedForOnce(t *testing.T) {
 	}
 }
 
+func TestTheUsersOfAContainerComeBeforeItsFirstProgram(t *testing.T) {
+	f := newFakeEngine(idA)
+	src := &memorySource{events: [][]byte{execve(t, 1, ""), execve(t, 2, idA), execve(t, 3, idA), execve(t, 4, idA)}}
+	s := newSource(src, NewCatalog([]Engine{f}, quiet()))
+	defer s.Close()
+	s.users.read = func(id string, pid int64) accounts {
+		if pid == 2 { // the runtime's own process, before it enters the container's root
+			return accounts{id: id, err: errHostRoot}
+		}
+		return accounts{id: id, users: []event.User{{UID: 33, Name: fmt.Sprint("web", pid)}}}
+	}
+	s.Snapshot()
+	want := []string{"execve 1", "container web0", "execve 2", "user web3 true", "execve 3", "execve 4"}
+	if got := drain(t, s); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestARootThatDoesNotAnswerHoldsUpNothing(t *testing.T) {
+	f := newFakeEngine(idA)
+	src := &memorySource{}
+	for i := range 100 {
+		src.events = append(src.events, execve(t, int64(i), idA))
+	}
+	s := newSource(src, NewCatalog([]Engine{f}, quiet()))
+	defer s.Close()
+	hang, asked := make(chan struct{}), make(chan struct{}, 100)
+	defer close(hang)
+	s.users.read = func(string, int64) accounts {
+		asked <- struct{}{}
+		<-hang
+		return accounts{}
+	}
+	s.Snapshot()
+	if got := drain(t, s); len(got) != 101 {
+		t.Errorf("%d events", len(got))
+	}
+	if len(asked) > usersTries {
+		t.Errorf("asked %d times", len(asked))
+	}
+}
+
 func TestAnErrorOfTheSourceIsPassedOn(t *testing.T) {
-	s := NewSource(&memorySource{events: [][]byte{{1, 2, 3}}}, NewCatalog(nil, quiet()))
+	s := newSource(&memorySource{events: [][]byte{{1, 2, 3}}}, NewCatalog(nil, quiet()))
 	defer s.Close()
 	var ev event.Event
 	if err := s.Next(&ev); !errors.Is(err, event.ErrMalformed) {
@@ -277,7 +331,7 @@ func BenchmarkEventsThatTellNothingNew(b *testing.B) {
 	t := &testing.T{}
 	one := execve(t, 2, idA)
 	src.events = [][]byte{one}
-	s := NewSource(src, NewCatalog([]Engine{f}, quiet()))
+	s := newSource(src, NewCatalog([]Engine{f}, quiet()))
 	defer s.Close()
 	var ev event.Event
 	_ = s.Next(&ev) // the facts
