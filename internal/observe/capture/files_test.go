@@ -212,4 +212,3 @@ func TestASectionMayBeginInANewFile(t *testing.T) {
 		t.Errorf("the second file has state %d and %d events", snap.Machine.Flags, len(events))
 	}
 }
-
