@@ -92,7 +92,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	d.delivery = alert.NewDelivery(outputs, alert.DeliveryOptions{Wait: !opts.live()})
 	defer reopenOnSignal(d.delivery)()
 	if opts.live() {
-		fmt.Fprintf(stderr, "Watching %s by %s. Try it: open another terminal and run\n  sudo cat /etc/shadow >/dev/null\nStop with Ctrl-C.\n",
+		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 			opts.describe(), plural(len(d.engine.Rules()), "rule"))
 	}
 	st, err := newStream(src, opts.live())

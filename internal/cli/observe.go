@@ -84,7 +84,7 @@ func runObserve(ctx context.Context, stdout, stderr io.Writer, opts *observeOpti
 	if err != nil {
 		return err
 	}
-	st.idle = func() { _ = out.Flush() }
+	st.idle = out.Flush
 	if opts.write != "" {
 		err = o.record(ctx, st)
 	} else {
@@ -210,12 +210,13 @@ func (o *observer) record(ctx context.Context, st *stream) error {
 	var w *capture.Writer
 	st.loaded = func() error {
 		if w != nil {
-			return fmt.Errorf("the capture has several sections, of which one file can hold one; %s has the first", w.Path())
+			return w.Section(st.state.Snapshot())
 		}
 		var err error
 		w, err = capture.Create(o.opts.write, st.state.Snapshot(), file)
 		return err
 	}
+	st.idle = func() error { return w.Flush() }
 	hide := func(he *host.Event) error {
 		if he.Info().Flags&event.ModifiesState == 0 && he.Info().Origin != event.OriginMeta {
 			return nil
@@ -232,8 +233,11 @@ func (o *observer) record(ctx context.Context, st *stream) error {
 		}
 		return o.counted()
 	}, hide)
-	if w != nil {
-		err = errors.Join(err, w.Close())
+	if w == nil {
+		return err
+	}
+	if cerr := w.Close(); err == nil {
+		err = cerr
 	}
 	return err
 }

@@ -14,6 +14,7 @@ import (
 	"rollcage/internal/observe/capture"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/probe"
+	"rollcage/internal/observe/procfs"
 	"rollcage/internal/understand/runtime"
 )
 
@@ -47,6 +48,10 @@ func (o *sourceOptions) open(interest event.Interest) (event.Source, error) {
 	p, err := probe.Open(probe.Options{Interest: interest, Snaplen: o.probeSnaplen()})
 	if err != nil {
 		return nil, fmt.Errorf("watching the live host: %w", err)
+	}
+	if missing := procfs.MissingCapabilities(); len(missing) > 0 {
+		slog.Warn("processes that run already can be read in part only: their programs and descriptors may stay unknown",
+			"missing", strings.Join(missing, " "))
 	}
 	return runtime.NewSource(p, runtime.NewCatalog(engines, slog.Default())), nil
 }

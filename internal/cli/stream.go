@@ -20,7 +20,7 @@ type stream struct {
 	// start and with each section of a capture.
 	loaded func() error
 	// idle is called when a live source has nothing for a moment, if set.
-	idle func()
+	idle func() error
 }
 
 // newStream returns a stream over src. What a live one does not tell is looked up in /proc.
@@ -53,7 +53,9 @@ func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error
 		case err == nil:
 		case errors.Is(err, event.ErrIdle):
 			if s.idle != nil {
-				s.idle()
+				if err := s.idle(); err != nil {
+					return err
+				}
 			}
 			continue
 		case errors.Is(err, event.ErrSection):

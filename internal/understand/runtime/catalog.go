@@ -3,6 +3,7 @@ package runtime
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,7 @@ func (c *Catalog) Close() error {
 // watch keeps in touch with one engine until the catalog is closed.
 func (c *Catalog) watch(e Engine) {
 	defer c.done.Done()
-	wait, down := firstRetry, false
+	wait, down, seen := firstRetry, false, false
 	for {
 		err := e.Watch(c.ctx, func() {
 			// Listing after the watch has begun leaves no gap between the two.
@@ -78,7 +79,7 @@ func (c *Catalog) watch(e Engine) {
 			if down {
 				c.log.Info("container runtime is back", "runtime", e.Name(), "containers", len(list))
 			}
-			wait, down = firstRetry, false
+			wait, down, seen = firstRetry, false, true
 			for _, ct := range list {
 				c.add(Change{Container: ct})
 			}
@@ -86,11 +87,17 @@ func (c *Catalog) watch(e Engine) {
 		if c.ctx.Err() != nil {
 			return
 		}
-		if !down {
+		switch {
+		case down:
+		case seen:
 			c.log.Warn("container runtime cannot be asked; containers keep the names known so far, new ones show their id; trying again",
 				"runtime", e.Name(), "error", err)
-			down = true
+		case errors.Is(err, fs.ErrNotExist):
+			c.log.Info("no container runtime there yet; its containers get names once it is", "runtime", e.Name())
+		default:
+			c.log.Warn("container runtime cannot be asked; containers show their id; trying again", "runtime", e.Name(), "error", err)
 		}
+		down = true
 		select {
 		case <-c.ctx.Done():
 			return
