@@ -53,7 +53,7 @@ type Engine struct {
 // NewEngine compiles the rules of a set that the options select into one program.
 func NewEngine(set *Ruleset, opts EngineOptions) (*Engine, error) {
 	e := &Engine{
-		set: set, program: set.fields().NewProgram(), byType: make([][]*Match, event.Count()), first: opts.Matching == MatchFirst,
+		set: set, program: set.NewProgram(), byType: make([][]*Match, event.Count()), first: opts.Matching == MatchFirst,
 	}
 	for _, r := range set.selected(opts.Threshold, opts.Selections) {
 		if r.Source != defaultSource {

@@ -95,3 +95,6 @@ func (s *Ruleset) ParseFormat(text string) (*filter.Format, error) {
 }
 
 func (s *Ruleset) fields() *filter.Schema { return cmp.Or(s.schema, filter.Standard) }
+
+// NewProgram returns an empty program over the fields that the ruleset knows.
+func (s *Ruleset) NewProgram() *filter.Program { return s.fields().NewProgram() }

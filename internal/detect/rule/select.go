@@ -13,9 +13,9 @@ type Selection struct {
 	Tag  string
 }
 
-// matchName reports whether a name fits a pattern. The pieces between the
-// stars are each looked for once, from the left, as Falco does: *b*ab does
-// not fit "bcab ab" any worse for it, but *ab does not fit "abcab".
+// matchName reports whether a rule's name fits a pattern, in which * stands for
+// any characters. As in Falco, the pieces between the stars are each looked
+// for once, from the left: *ab does not fit abcab, whose first ab is not at the end.
 func matchName(pattern, name string) bool {
 	pieces := strings.Split(pattern, "*")
 	if len(pieces) == 1 {
