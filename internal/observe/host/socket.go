@@ -71,7 +71,7 @@ func (s *State) applySocketpair(he *Event) {
 	for _, end := range [2]struct {
 		num       int64
 		own, peer uint64
-	}{{two, peer, source}, {one, source, peer}} { // the first is the event's
+	}{{one, source, peer}, {two, peer, source}} { // the event's is the second, as for pipes
 		fd := s.newFD()
 		fd.Type, fd.UnixSource, fd.UnixDest = event.FDUnix, end.own, end.peer
 		fd.Connected, fd.CloseOnExec = true, typ&sockCloexec != 0

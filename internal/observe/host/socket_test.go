@@ -265,8 +265,8 @@ func TestConnectionKeepsItsEnds(t *testing.T) {
 func TestUnixSockets(t *testing.T) {
 	r := newRun(t, Options{})
 	he := r.do(100, event.SOCKET_SOCKETPAIR_X, 0, 7, 8, 0xa, 0xb, 1, 1|sockCloexec, 0)
-	if he.FDNum != 7 || he.FD.UnixSource != 0xa || r.fd(100, 8).UnixSource != 0xb || !he.FD.CloseOnExec || !he.FD.Connected {
-		t.Errorf("socketpair: %d %+v %+v", he.FDNum, he.FD, r.fd(100, 8))
+	if he.FDNum != 8 || he.FD.UnixSource != 0xb || r.fd(100, 7).UnixSource != 0xa || !he.FD.CloseOnExec || !he.FD.Connected {
+		t.Errorf("socketpair: %d %+v %+v", he.FDNum, he.FD, r.fd(100, 7))
 	}
 	he = r.do(100, event.SOCKET_RECVMSG_X, 1, 1, []byte("x"), unixTuple(0xb, 0xa, ""), nil, 7)
 	if he.FD.Name != "b->a " || !he.NameChanged {
