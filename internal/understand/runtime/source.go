@@ -80,6 +80,7 @@ func (s *Source) Next(ev *event.Event) error {
 			*ev = s.held
 			return s.number(ev)
 		}
+		ev.Hidden = false // it may be left over from one of ours
 		err := s.Source.Next(ev)
 		for _, ch := range s.catalog.Changes() {
 			s.change(ch)

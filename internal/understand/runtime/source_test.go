@@ -126,7 +126,11 @@ func drain(t *testing.T, s *Source) []string {
 			continue
 		}
 		if ev.Type() != event.ASYNCEVENT_E {
-			out = append(out, fmt.Sprint(ev.Info().Name, " ", ev.TID()))
+			text := fmt.Sprint(ev.Info().Name, " ", ev.TID())
+			if ev.Hidden {
+				text = "hidden " + text
+			}
+			out = append(out, text)
 			continue
 		}
 		kind, _ := ev.Str(1)
