@@ -161,6 +161,7 @@ func (k *kernelSide) makeRings(size int) error {
 			if err != nil {
 				return err
 			}
+			r.cpu = uint16(cpu)
 			k.rings = append(k.rings, r)
 		}
 	}

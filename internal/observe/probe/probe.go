@@ -149,6 +149,7 @@ func (p *Probe) Next(ev *event.Event) error {
 				continue
 			}
 		}
+		ev.CPU, ev.Hidden = p.merge.last.cpu, false
 		p.events.Add(1)
 		p.waiter.busy()
 		return nil

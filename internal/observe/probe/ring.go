@@ -25,6 +25,7 @@ const (
 // kernel's memory; they stay until free.
 type ring struct {
 	m          *ebpf.Map
+	cpu        uint16 // that writes it
 	cons, prod []byte
 	consumed   *atomic.Uint64
 	produced   *atomic.Uint64
