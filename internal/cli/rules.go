@@ -24,7 +24,7 @@ func newRulesCommand() *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand())
+	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand())
 	return cmd
 }
 
