@@ -1,0 +1,117 @@
+package agreement
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// difference is one that is meant to be. The table in docs/compatibility.md
+// gives the reason and the number of events.
+type difference struct {
+	name   string // first column of the table
+	fields string // that it is about
+	here   func(p *pair, ours, theirs string) bool
+}
+
+var differences041 = []difference{
+	userOfContainer, workingDirectory, unsignedNumber, unknownThread,
+	{"only argument empty", "proc.cmdline", func(p *pair, ours, theirs string) bool {
+		return p.ours.get("proc.args") == "" && ours == theirs+" "
+	}},
+	{"newer parameter", "evt.args", func(p *pair, ours, theirs string) bool {
+		added := map[string]string{"socket": " flags=0(O_NONE)", "fcntl": " arg=0"}[p.ours.get("evt.type")]
+		return added != "" && ours == theirs+added
+	}},
+	{"time with zone", "evt.args", func(p *pair, ours, theirs string) bool {
+		return p.is("execve") && zoned.ReplaceAllStringFunc(ours, inUTC) == theirs
+	}},
+	{"name of a failed connect", "fd.name", func(p *pair, ours, theirs string) bool {
+		return p.is("connect") && p.failed() && theirs == "" && p.ours.param("tuple") == ours
+	}},
+	{"type of a failed open", "fd.typechar", func(p *pair, ours, theirs string) bool {
+		return p.is("open") && p.failed() && ours == "f" && theirs == "o"
+	}},
+	{"error of a call that gives a process", "evt.res", func(p *pair, ours, theirs string) bool {
+		return p.is("clone3") && p.failed() && p.ours.get("evt.rawres") == theirs && strings.HasPrefix(ours, "E")
+	}},
+	{"other family after the first connect", "fd.name fd.l4proto fd.cip fd.sip fd.cport fd.sport evt.args", func(p *pair, _, _ string) bool {
+		return strings.HasSuffix(p.theirs.param("fd"), "(<4><unknown>)")
+	}},
+}
+
+var differences029 = []difference{
+	userOfContainer, workingDirectory, unsignedNumber, unknownThread,
+	{"parent of a thread", "proc.pname", func(p *pair, _, theirs string) bool {
+		return p.ours.get("thread.tid") != p.ours.get("proc.pid") && theirs == p.ours.get("proc.name")
+	}},
+	{"descriptor of a mapping", "fd.num fd.type fd.typechar fd.name fd.filename", func(p *pair, _, theirs string) bool {
+		return p.is("mmap") && theirs == missing
+	}},
+	{"result of a mapping", "evt.arg.res", func(p *pair, ours, theirs string) bool {
+		n, err := strconv.ParseInt(ours, 10, 64)
+		return p.is("mmap") && err == nil && fmt.Sprintf("%X", n) == theirs
+	}},
+	{"buffer that is not there", "evt.arg.data evt.arg.args", func(_ *pair, ours, theirs string) bool {
+		return ours == "NULL" && theirs == ""
+	}},
+	{"family with two names", "evt.arg.domain", func(_ *pair, ours, theirs string) bool {
+		return ours == "1(AF_LOCAL|AF_UNIX)" && theirs == "1(AF_LOCAL)"
+	}},
+	{"first form of accept4", "evt.type", func(_ *pair, ours, theirs string) bool {
+		return ours == "accept4" && theirs == "accept"
+	}},
+	{"number of an unknown call", "evt.type", func(_ *pair, ours, theirs string) bool {
+		return ours == "fadvise64" && theirs == "<unknown>"
+	}},
+	{"descriptor before the call", "evt.arg.fd", func(p *pair, ours, theirs string) bool {
+		number, _, _ := strings.Cut(ours, "(")
+		return (p.is("connect") || p.is("sendmsg")) && strings.HasPrefix(theirs, number+"(")
+	}},
+	{"peer of a datagram", "fd.name", func(p *pair, ours, _ string) bool {
+		_, to, ok := strings.Cut(p.ours.param("tuple"), "->")
+		return p.is("sendmsg") && ok && strings.HasSuffix(ours, "->"+to)
+	}},
+	{"renamed parameter", "evt.arg.pgid", func(p *pair, _, theirs string) bool {
+		return p.is("execve") && p.ours.param("vpgid") == theirs
+	}},
+	{"no user", "evt.arg.loginuid", func(_ *pair, ours, theirs string) bool {
+		return ours == "-1(<NONE>)" && theirs == "-1"
+	}},
+}
+
+var (
+	userOfContainer = difference{"user of a container", "user.name group.name", func(p *pair, _, _ string) bool {
+		id := p.ours.get("container.id")
+		return id != "" && id != "host" && id != missing
+	}}
+	workingDirectory = difference{"working directory", "proc.cwd", func(_ *pair, _, theirs string) bool { return theirs == "" }}
+	unknownThread    = difference{"thread that nothing told of", "proc.pid proc.cwd fd.type fd.typechar fd.name evt.arg.fd", func(p *pair, _, _ string) bool {
+		return p.ours.get("proc.pid") == "-1" && p.ours.get("proc.name") == missing
+	}}
+	unsignedNumber = difference{"number without sign", "evt.args evt.arg.val", func(p *pair, ours, theirs string) bool {
+		return p.is("futex") && strings.ReplaceAll(ours, "18446744073709551615", "-1") == theirs
+	}}
+)
+
+// zoned matches a time as we print it.
+var zoned = regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{9} [+-]\d{4}`)
+
+// inUTC returns a time in UTC without saying so.
+func inUTC(text string) string {
+	const without = "2006-01-02 15:04:05.000000000"
+	when, err := time.Parse(without+" -0700", text)
+	if err != nil {
+		return text
+	}
+	return when.UTC().Format(without)
+}
+
+func (p *pair) is(name string) bool { return p.ours.get("evt.type") == name }
+
+func (p *pair) failed() bool { return strings.HasPrefix(p.ours.get("evt.rawres"), "-") }
+
+// param returns the text of a parameter.
+func (r record) param(name string) string { return parameters(r, r.get("evt.args"))[name] }
