@@ -3,6 +3,7 @@ package probe
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -114,7 +115,7 @@ func TestCallsOf32BitProgramsAreTranslated(t *testing.T) {
 	prog.call(5, name, unix.O_CREAT|unix.O_RDWR, 0o600)          // open: 3
 	prog.call(4, 3, text, 10)                                    // write
 	prog.call(146, 3, iov, 2)                                    // writev
-	prog.call(181, 3, text, 2, 7, 1)                             // pwrite64 at 1<<32 + 7
+	prog.call(181, 3, text, 2, 7, 1)                             // pwrite64 at 1<<32 + 7, too far
 	prog.call(102, 1, prog.words(2, 1, 0))                       // socketcall socket: 4
 	prog.call(102, 3, prog.words(4, sockaddr, 16))               // socketcall connect
 	prog.call(102, 16, prog.words(4, msg, unix.MSG_NOSIGNAL))    // socketcall sendmsg
@@ -140,8 +141,12 @@ func TestCallsOf32BitProgramsAreTranslated(t *testing.T) {
 	cmd := exec.Command(path)
 	cmd.Dir = dir
 	events := watch(t, p, func() {
-		if err := cmd.Run(); err != nil {
-			t.Skipf("no 32-bit programs here: %v", err)
+		err := cmd.Run()
+		if errors.Is(err, unix.ENOEXEC) {
+			t.Skip("the kernel runs no 32-bit programs")
+		}
+		if err != nil {
+			t.Fatal(err)
 		}
 	})
 	pid := cmd.Process.Pid
@@ -160,13 +165,13 @@ func TestCallsOf32BitProgramsAreTranslated(t *testing.T) {
 		`SYSCALL_OPEN_X fd=3 name="file32" flags=O_CREAT|O_RDWR*|O_F_CREATED mode=384 dev=* ino=*`,
 		`SYSCALL_WRITE_X res=10 data="thirty-two" fd=3 size=10`,
 		`SYSCALL_WRITEV_X res=9 data="thirtytwo" fd=3 size=9`,
-		fmt.Sprintf(`SYSCALL_PWRITE_X res=2 data="th" fd=3 size=2 pos=%d`, 1<<32+7),
+		fmt.Sprintf(`SYSCALL_PWRITE_X res=-27 data="th" fd=3 size=2 pos=%d`, 1<<32+7),
 		`SOCKET_SOCKET_X fd=4 domain=AF_INET type=1 proto=0 flags=*`,
 		`SOCKET_CONNECT_X res=-111 tuple=*->127.0.0.1:80 fd=4 addr=127.0.0.1:80`,
 		`SOCKET_SENDMSG_X res=-32 data="thirtytwo" fd=4 size=9 tuple=*`,
 		`SOCKET_SEND_X res=-32 data="thirt" fd=4 size=5 tuple=*`,
 		`SYSCALL_EXECVE_19_X res=-2 exe="file32" args="thirty-two\x00" * filename="/not/there"`,
-		fmt.Sprintf(`SYSCALL_GETRLIMIT_X res=0 cur=%d max=* resource=RLIMIT_NOFILE`, fileLimit()),
+		`SYSCALL_GETRLIMIT_X res=0 cur=* max=* resource=RLIMIT_NOFILE`,
 		`SYSCALL_NANOSLEEP_X res=0 interval=1000`,
 		`SYSCALL_UMOUNT_1_X res=-2 name="/nomount"`,
 		`SYSCALL_SETUID_X res=0 uid=99`,

@@ -110,7 +110,7 @@ static __always_inline void put_exe_args(struct scratch *s, struct mm_struct *mm
 	long n = 0;
 
 	if (start < end)
-		n = bpf_probe_read_user_str(room(s), MAX_ARGS, (void *)start);
+		n = read_user_string(room(s), MAX_ARGS, start);
 	if (n < 0)
 		n = 0;
 	if (start + n > end) { // argv is empty, what follows is the environment
@@ -143,7 +143,7 @@ static __always_inline void put_pointed_strings(struct scratch *s, u64 array, u3
 		if (!at || !left || left > MAX_ARGS)
 			break;
 		bound(left, 2 * MAX_ARGS - 1);
-		got = bpf_probe_read_user_str(piece(s), left, (void *)at);
+		got = read_user_string(piece(s), left, at);
 		if (got <= 0)
 			break;
 		s->filled += got;

@@ -305,13 +305,25 @@ static __always_inline void put_u64(struct scratch *s, u64 v)
 	put_len(s, 8);
 }
 
+// read_user_string copies a string of the program with its NUL and returns its
+// length with it. Kernels before 6.4 answer 0 for an empty string.
+static __always_inline long read_user_string(u8 *to, u32 size, u64 addr)
+{
+	long n = bpf_probe_read_user_str(to, size, (void *)addr);
+
+	if (n)
+		return n;
+	*to = 0;
+	return 1;
+}
+
 // put_user_string puts a string of the program with its NUL, empty if it cannot be read.
 static __always_inline void put_user_string(struct scratch *s, u64 addr)
 {
 	long n = 0;
 
 	if (addr && fits(s, MAX_STRING))
-		n = bpf_probe_read_user_str(room(s), MAX_STRING, (void *)addr);
+		n = read_user_string(room(s), MAX_STRING, addr);
 	put_len(s, n > 0 ? n : 0);
 }
 

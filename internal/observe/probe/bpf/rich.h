@@ -245,7 +245,7 @@ static __always_inline void put_keyctl(struct scratch *s, u32 arg)
 		return;
 	}
 	*room(s) = KEYCTL_STRING;
-	n = bpf_probe_read_user_str(room(s) + 1, MAX_STRING, (void *)v);
+	n = read_user_string(room(s) + 1, MAX_STRING, v);
 	put_len(s, n > 0 ? n + 1 : 0);
 }
 
