@@ -69,12 +69,6 @@ var containerFields = []Def{
 		Example: "container.label.maintainer = web-team", bind: label(containerLabels)},
 	{Name: "container.labels", Type: str, Scope: ScopeProcess, Doc: "Labels of the container as key:value, joined by comma and blank; those of Kubernetes are left out.",
 		Example: `container.labels contains "maintainer:web-team"`, bind: allLabels(containerLabels)},
-	{Name: "proc.is_container_healthcheck", Type: boolean, Flags: Deprecated, Scope: ScopeProcess, Doc: "Never has a value.",
-		Example: "not proc.is_container_healthcheck exists", bind: never},
-	{Name: "proc.is_container_liveness_probe", Type: boolean, Flags: Deprecated, Scope: ScopeProcess, Doc: "Never has a value.",
-		Example: "not proc.is_container_liveness_probe exists", bind: never},
-	{Name: "proc.is_container_readiness_probe", Type: boolean, Flags: Deprecated, Scope: ScopeProcess, Doc: "Never has a value.",
-		Example: "not proc.is_container_readiness_probe exists", bind: never},
 }
 
 // Both forms of argument are taken by fields that come from a plugin elsewhere.

@@ -41,6 +41,7 @@ var registry = newRegistry(
 	class{"fdlist", fdListFields},
 	class{"util", utilFields},
 	class{"container", containerFields},
+	class{"container", checkFields},
 	class{"container", k8sFields},
 )
 

@@ -200,7 +200,7 @@ func (d *Docker) fromInspect(ctx context.Context, r *container.InspectResponse) 
 		ref = cfg.Image
 		c.User, c.Labels, c.Env = cfg.User, cfg.Labels, cfg.Env
 		if cfg.Healthcheck != nil {
-			c.Healthcheck = healthcheck(cfg.Healthcheck.Test)
+			c.Healthcheck = healthcheck(cfg.Healthcheck.Test, cfg.Shell)
 		}
 	}
 	d.setImage(ctx, c, ref, r.Image)
@@ -293,13 +293,17 @@ func mounts(in []container.MountPoint) []host.Mount {
 }
 
 // healthcheck turns the image format's test (["CMD", exe, args...] or
-// ["CMD-SHELL", command]) into the command that is run.
-func healthcheck(test []string) *host.Probe {
+// ["CMD-SHELL", command]) into the command that is run; shell is the image's
+// own, empty for the usual one.
+func healthcheck(test, shell []string) *host.Probe {
 	switch {
 	case len(test) >= 2 && test[0] == "CMD":
 		return &host.Probe{Exe: test[1], Args: test[2:]}
 	case len(test) >= 2 && test[0] == "CMD-SHELL":
-		return &host.Probe{Exe: "/bin/sh", Args: append([]string{"-c"}, test[1:]...)}
+		if len(shell) == 0 {
+			shell = []string{"/bin/sh", "-c"}
+		}
+		return &host.Probe{Exe: shell[0], Args: slices.Concat(shell[1:], test[1:])}
 	}
 	return nil
 }

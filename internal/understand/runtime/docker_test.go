@@ -222,3 +222,24 @@ func TestProcessorListsAreCounted(t *testing.T) {
 		}
 	}
 }
+
+func TestHealthChecksAreTheCommandsThatDockerRuns(t *testing.T) {
+	for _, c := range []struct {
+		test, shell []string
+		want        string
+	}{
+		{[]string{"CMD", "curl", "-f", "localhost"}, nil, "curl -f localhost"},
+		{[]string{"CMD-SHELL", "curl localhost || exit 1"}, nil, "/bin/sh -c curl localhost || exit 1"},
+		{[]string{"CMD-SHELL", "exit 0"}, []string{"/bin/bash", "-o", "pipefail", "-c"}, "/bin/bash -o pipefail -c exit 0"},
+		{[]string{"NONE"}, nil, ""},
+		{nil, nil, ""},
+	} {
+		got := ""
+		if p := healthcheck(c.test, c.shell); p != nil {
+			got = strings.Join(append([]string{p.Exe}, p.Args...), " ")
+		}
+		if got != c.want {
+			t.Errorf("%q with the shell %q runs %q, want %q", c.test, c.shell, got, c.want)
+		}
+	}
+}

@@ -69,7 +69,8 @@ func (p *parser) container(name string, n *yaml.Node) *host.Container {
 		"ip": p.text(&c.IP), "privileged": p.boolean(&c.Privileged), "host_pid": p.boolean(&c.HostPID),
 		"host_network": p.boolean(&c.HostNetwork), "host_ipc": p.boolean(&c.HostIPC),
 		"labels": p.pairs(&c.Labels), "env": p.texts(&c.Env), "mounts": p.mounts(&c.Mounts),
-		"known": p.boolean(&c.Known),
+		"known": p.boolean(&c.Known), "healthcheck": p.check(&c.Healthcheck),
+		"liveness_probe": p.check(&c.Liveness), "readiness_probe": p.check(&c.Readiness),
 		"id": func(n *yaml.Node) {
 			id, _ := p.scalar(n)
 			if len(id) != 12 && len(id) != 64 || !isHex(id) {
@@ -88,6 +89,18 @@ func (p *parser) container(name string, n *yaml.Node) *host.Container {
 		},
 	})
 	return c
+}
+
+// check reads the command of a health check or probe, as a list of its words.
+func (p *parser) check(to **host.Probe) func(*yaml.Node) {
+	return func(n *yaml.Node) {
+		var words []string
+		if p.texts(&words)(n); len(words) == 0 {
+			p.fail(n, "the command of a check is a list of words, the program first")
+			return
+		}
+		*to = &host.Probe{Exe: words[0], Args: words[1:]}
+	}
 }
 
 func isHex(s string) bool {
