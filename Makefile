@@ -53,7 +53,7 @@ generate: ## make generated files anew: BPF objects, tables
 	go generate ./...
 
 .PHONY: bench
-bench: build ## measure Rollcage and its peers (ARGS goes to bench/run.sh)
+bench: ## measure Rollcage and its peers (ARGS="-only replay")
 	@tools/setup.sh bench
 	bench/run.sh $(ARGS)
 

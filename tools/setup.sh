@@ -24,7 +24,7 @@ needs() {
 	generate) echo $clang=$clang $llvm_strip=llvm-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev ;;
 	check) needs test; needs generate; echo gcc=gcc /usr/include/stdlib.h=libc6-dev shellcheck=shellcheck ;;
 	kernel) echo qemu-system-x86_64=qemu-system-x86 busybox=busybox-static cpio=cpio zstd=zstd xz=xz-utils ;;
-	bench) needs test; echo jq=jq ;;
+	bench) echo strace=strace ;;
 	*) die "unknown task \"$1\"; use run, build, test, check, generate, kernel or bench" ;;
 	esac
 }
