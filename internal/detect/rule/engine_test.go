@@ -117,7 +117,7 @@ func TestEngineRunsTheRulesThatAreSelected(t *testing.T) {
 	}
 }
 
-func TestmatchName(t *testing.T) {
+func TestMatchName(t *testing.T) {
 	tests := []struct {
 		pattern, name string
 		want          bool

@@ -178,3 +178,25 @@ func FuzzRun(f *testing.F) {
 		}
 	})
 }
+
+func TestTheExampleOfTheDocumentationPasses(t *testing.T) {
+	doc, err := os.ReadFile("../../../../docs/rule-tests.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(doc), "```yaml\n")
+	example, _, found := strings.Cut(rest, "```")
+	if !found {
+		t.Fatal("the document has no example")
+	}
+	set, _ := rule.Load([]rule.File{{Name: "r", Data: []byte("- {rule: Shell in container, desc: d, output: o, priority: INFO," +
+		" condition: evt.type=execve and container.id != host and proc.name = sh}\n")}}, rule.LoadOptions{})
+	r := Run([]rule.File{{Name: "doc.yaml", Data: []byte(example)}}, set)
+	if !r.OK() || len(r.Results) != 2 {
+		var b strings.Builder
+		if _, err := r.WriteTo(&b); err != nil {
+			t.Fatal(err)
+		}
+		t.Error(b.String())
+	}
+}
