@@ -69,6 +69,15 @@ var containerFields = []Def{
 		Example: "container.label.maintainer = web-team", bind: label(containerLabels)},
 	{Name: "container.labels", Type: str, Scope: ScopeProcess, Doc: "Labels of the container as key:value, joined by comma and blank; those of Kubernetes are left out.",
 		Example: `container.labels contains "maintainer:web-team"`, bind: allLabels(containerLabels)},
+	// These are ours; elsewhere they are read from labels or not at all.
+	{Name: "container.user", Type: str, Scope: ScopeProcess, Doc: "User that the container's program runs as, as its creator named it; empty is the image's.",
+		Example: `container.user = "1000:1000"`, bind: containerText(func(c *host.Container) string { return c.User })},
+	{Name: "container.health", Type: str, Scope: ScopeProcess, Doc: "State of the health check: starting, healthy or unhealthy.",
+		Example: "container.health = unhealthy", bind: containerFact(func(c *host.Container) string { return c.Health })},
+	{Name: "container.compose.project", Type: str, Scope: ScopeProcess, Doc: "Compose project that the container belongs to.",
+		Example: "container.compose.project = shop", bind: containerFact(composeLabel("project"))},
+	{Name: "container.compose.service", Type: str, Scope: ScopeProcess, Doc: "Compose service that the container belongs to.",
+		Example: "container.compose.service = web", bind: containerFact(composeLabel("service"))},
 }
 
 // Both forms of argument are taken by fields that come from a plugin elsewhere.
@@ -109,6 +118,24 @@ func inContainer(outside string, read func(c *host.Container) string) binder {
 }
 
 func containerText(read func(c *host.Container) string) binder { return inContainer("", read) }
+
+// containerFact binds a text that a container may lack.
+func containerFact(read func(c *host.Container) string) binder {
+	return text(func(e *host.Event) (string, bool) {
+		c := containerOf(e)
+		if c == nil {
+			return "", false
+		}
+		s := read(c)
+		return s, s != ""
+	})
+}
+
+// composeLabel reads one of the labels that Compose gives its containers.
+func composeLabel(name string) func(c *host.Container) string {
+	label := "com.docker.compose." + name
+	return func(c *host.Container) string { return c.Labels[label] }
+}
 
 // containerTruth binds a fact that only the runtime knows.
 func containerTruth(read func(c *host.Container) bool) binder {
