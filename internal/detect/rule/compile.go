@@ -122,18 +122,22 @@ func macroRefs(n filter.Node) []*filter.Ident {
 	return out
 }
 
+// exprKind returns the level on which a problem with that code is.
+func exprKind(code Code) string {
+	if code == ErrCompileOutput {
+		return kindOutputExpr
+	}
+	return kindExpression
+}
+
 // expressionError reports an error of package filter about a condition or output.
 func (c *compiler) expressionError(x *expr, code Code, err error) {
-	kind := kindExpression
-	if code == ErrCompileOutput {
-		kind = kindOutputExpr
-	}
 	var fe *filter.Error
 	if !errors.As(err, &fe) {
 		c.problem(x.at, code, "%v", err)
 		return
 	}
-	if p := c.within(x, kind, fe.Macro, fe.Index, code, fe.Msg); p != nil {
+	if p := c.within(x, fe.Macro, fe.Index, code, fe.Msg); p != nil {
 		p.Suggestion = fe.Hint
 	}
 }
@@ -141,8 +145,8 @@ func (c *compiler) expressionError(x *expr, code Code, err error) {
 // within reports a problem at byte index of an expression or of a macro that
 // it uses. What is wrong with a macro is said once, however many use it, and
 // at its own place; Falco says it for each as if it stood there.
-func (c *compiler) within(x *expr, kind, macro string, index int, code Code, message string) *Problem {
-	w := x.at.in(kind, x.src, index)
+func (c *compiler) within(x *expr, macro string, index int, code Code, message string) *Problem {
+	w := x.at.in(exprKind(code), x.src, index)
 	if m := c.macro[macro]; macro != "" && m != nil && !c.opts.Compatible {
 		key := fmt.Sprint(macro, index, message)
 		if c.seen[key] {

@@ -75,10 +75,9 @@ func (f ExtraField) format() string {
 // ruleError reports an error in a condition or output, as a warning if the
 // rule asks to be skipped in that case. It returns false.
 func (c *compiler) ruleError(d *ruleDef, x *expr, code Code, err error) bool {
-	if d.skipUnknown && errors.Is(err, filter.ErrUnknown) {
-		var fe *filter.Error
-		errors.As(err, &fe)
-		c.problem(x.at.in(kindExpression, x.src, fe.Index), UnknownFilter, "%s", fe.Msg)
+	var fe *filter.Error
+	if d.skipUnknown && errors.Is(err, filter.ErrUnknown) && errors.As(err, &fe) {
+		c.problem(x.at.in(exprKind(code), x.src, fe.Index), UnknownFilter, "%s", fe.Msg)
 		return false
 	}
 	c.expressionError(x, code, err)
@@ -94,13 +93,13 @@ func (c *compiler) condition(d *ruleDef, r *Rule) bool {
 	c.lint(d.conditionAt, x.node)
 	_, warnings, err := c.schema.NewProgram().Add(x.node)
 	for _, w := range warnings {
-		c.within(x, kindExpression, w.Macro, w.Index, CompileCondition, w.Msg)
+		c.within(x, w.Macro, w.Index, CompileCondition, w.Msg)
 	}
 	if err != nil {
 		return c.ruleError(d, x, ErrCompileCondition, err)
 	}
 	selected := filter.Select(x.node)
-	if d.source == defaultSource && d.warnEventTypes && selected.Len() > manyTypes {
+	if n := selected.Len(); d.source == defaultSource && d.warnEventTypes && (n == 0 || n > manyTypes) {
 		c.problem(d.conditionAt, NoEventType, "Rule matches too many evt.type values. This has a significant performance penalty.")
 	}
 	r.node, r.written = x.node, x

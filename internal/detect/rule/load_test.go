@@ -131,6 +131,8 @@ func TestLoadReportsEveryKindOfProblem(t *testing.T) {
 			"LOAD_ERR_COMPILE_CONDITION 1.yaml:3:32: filter check called with nonexistent field 'ka.verb'"}},
 		{"no event type", ruleText("a", "proc.name=x"), []string{
 			"LOAD_NO_EVTTYPE 1.yaml:3:14: Rule matches too many evt.type values. This has a significant performance penalty."}},
+		{"event types that exclude each other", ruleText("a", "evt.type=open and evt.type=close"), []string{
+			"LOAD_NO_EVTTYPE 1.yaml:3:14: Rule matches too many evt.type values."}},
 		{"no event type on purpose", ruleText("a", "proc.name=x") + "  warn_evttypes: false\n", []string{}},
 		{"an unknown field on purpose", ruleText("a", "evt.type=open and no.such=x") + "  skip-if-unknown-filter: yes\n", []string{
 			"LOAD_UNKNOWN_FILTER 1.yaml:3:32: filter check called with nonexistent field 'no.such'"}},
