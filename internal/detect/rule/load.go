@@ -171,9 +171,6 @@ func (l *loader) record(res *Result, p *Problem) {
 
 // sort puts the problems in the order of the places in the file.
 func (r *Result) sort() {
-	byPlace := func(a, b *Problem) int {
-		return cmp.Or(cmp.Compare(a.Position.Line, b.Position.Line), cmp.Compare(a.Position.Column, b.Position.Column))
-	}
 	slices.SortStableFunc(r.Errors, byPlace)
 	slices.SortStableFunc(r.Warnings, byPlace)
 }

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -113,11 +114,10 @@ func (r *Result) OK() bool { return len(r.Errors) == 0 }
 // Problems returns errors and warnings in order of their place in the file.
 func (r *Result) Problems() []*Problem {
 	all := slices.Concat(r.Errors, r.Warnings)
-	slices.SortStableFunc(all, func(a, b *Problem) int {
-		if a.Position.Line != b.Position.Line {
-			return a.Position.Line - b.Position.Line
-		}
-		return a.Position.Column - b.Position.Column
-	})
+	slices.SortStableFunc(all, byPlace)
 	return all
+}
+
+func byPlace(a, b *Problem) int {
+	return cmp.Or(cmp.Compare(a.Position.Line, b.Position.Line), cmp.Compare(a.Position.Column, b.Position.Column))
 }
