@@ -24,7 +24,11 @@ type stat struct {
 	kernelTask bool
 }
 
-const pfKthread = 0x00200000
+// Flags of a task (PF_* of the kernel).
+const (
+	taskExiting = 0x00000004
+	taskKernel  = 0x00200000
+)
 
 // parseStat reads /proc/PID/stat. comm points into b; it may hold any byte, so
 // its end is the last parenthesis.
@@ -64,12 +68,15 @@ func parseStat(b []byte) (stat, error) {
 			s.start, _ = decimal(w)
 		}
 	}
-	s.kernelTask = s.flags&pfKthread != 0
+	s.kernelTask = s.flags&taskKernel != 0
 	return s, nil
 }
 
-// dead reports whether the thread has ended and only waits to be collected.
-func (s *stat) dead() bool { return s.state == 'Z' || s.state == 'X' || s.state == 'x' }
+// dead reports whether the thread has ended or is about to: it runs no more of
+// its program, and an event that tells its end may have been made already.
+func (s *stat) dead() bool {
+	return s.flags&taskExiting != 0 || s.state == 'Z' || s.state == 'X' || s.state == 'x'
+}
 
 // startTime converts the start to ns since the epoch.
 func (s *stat) startTime(boot uint64) uint64 { return boot + s.start*(1e9/ticks) }

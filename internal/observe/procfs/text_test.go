@@ -34,6 +34,10 @@ func TestStatIsReadBehindTheLastParenthesis(t *testing.T) {
 			}
 		})
 	}
+	exiting, err := parseStat([]byte("5 (true) R 1 1 1 0 -1 4194308 0 0 0 0 0 0 0 0 20 0 1 0 9000"))
+	if err != nil || !exiting.dead() {
+		t.Errorf("a task that runs its exit is alive: %+v, %v", exiting, err)
+	}
 	for _, bad := range []string{"", "1", "1 (x", "1 (x)", "1 (x) S 1 2 3", ") ("} {
 		if _, err := parseStat([]byte(bad)); err == nil {
 			t.Errorf("%q: no error", bad)

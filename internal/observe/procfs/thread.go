@@ -16,7 +16,7 @@ const ThreadFlags = 0x1 | 0x2000
 
 // Thread returns what is known about a thread, without its descriptors. It is
 // the caller's to keep. What is refused is left unknown; a thread that is gone
-// or only waits to be collected gives ErrGone.
+// or on its way out gives ErrGone.
 func (r *Reader) Thread(pid, tid int64) (*event.ThreadInfo, error) {
 	leader, err := r.process(pid)
 	if err != nil || tid == pid {
