@@ -185,7 +185,7 @@ func usedFD(info *event.Info) int8 {
 // Apply runs an event through the state and fills he with what it refers to.
 // The event must come after all that were applied since Load.
 func (s *State) Apply(ev *event.Event, he *Event) {
-	s.settle()
+	s.settle(ev.Time())
 	s.now = ev.Time()
 	s.applied++
 	*he = Event{Event: ev, State: s, FDNum: -1}
@@ -209,9 +209,12 @@ func (s *State) Apply(ev *event.Event, he *Event) {
 	}
 }
 
-// settle finishes what had to wait until the last event was looked at.
-func (s *State) settle() {
-	if s.ended != nil {
+// settle finishes what had to wait until the last event was looked at. now is
+// the time of the next one. A thread that ends at the time of the next event
+// stays: when another thread than the main one calls exec, it ends under its
+// own id and goes on as the main one, which ended before, at the same time.
+func (s *State) settle(now uint64) {
+	if s.ended != nil && now != s.now {
 		s.bury()
 	}
 	if len(s.trash) > 0 {

@@ -9,6 +9,12 @@ func (s *State) applyExit(he *Event) {
 	if t == nil {
 		return
 	}
+	if s.ended != nil {
+		// One that ended at the same time. With it a whole process may be gone.
+		if s.bury(); s.threads[t.TID] != t {
+			return
+		}
+	}
 	s.reaper = 0
 	if r, ok := he.Int(exitReaper); ok {
 		s.reaper = r

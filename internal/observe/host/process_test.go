@@ -435,3 +435,59 @@ func TestCallerThatWasMissedIsFilledFromItsClone(t *testing.T) {
 		t.Error("the caller is in a pid namespace: the result is no id of the host")
 	}
 }
+
+func TestExecByAnotherThreadKeepsTheProcess(t *testing.T) {
+	r := newRun(t, Options{})
+	r.fork(200, 300)
+	r.do(200, event.SYSCALL_OPENAT_2_X, 5, -100, "/etc/config", 1, 0, 0, 0)
+	// As the probe tells it: the main thread ends; the other one ends under its
+	// own id and runs the program at the same time, which a container's facts
+	// may come between.
+	r.do(200, event.PROCEXIT_1_E, 0, 0, 0, 0, 0)
+	r.do(201, event.PROCEXIT_1_E, 0, 0, 0, 0, 0)
+	r.now -= second / 1000
+	r.do(-1, event.ASYNCEVENT_E, 0, containerAdded, []byte(`{"container":{"id":"0123456789ab"}}`))
+	r.now -= second / 1000
+	r.exec(200, "/usr/bin/next")
+	r.do(1, event.SYSCALL_GETCWD_X, 0, "/")
+	p := r.need(200)
+	if p.Inferred || p.Dead || p.Threads != 1 || p.Parent != r.need(1) {
+		t.Errorf("inferred %t, dead %t, %d threads, parent %v", p.Inferred, p.Dead, p.Threads, p.Parent)
+	}
+	if fd := p.FDs.Get(5); fd == nil || fd.Name != "/etc/config" {
+		t.Error("the descriptors are lost")
+	}
+	if c := r.need(300); c.Parent != p {
+		t.Error("the child has lost its parent")
+	}
+	if r.Thread(201) != nil {
+		t.Error("the thread that called exec is still there under its old id")
+	}
+}
+
+func TestProcessEndsWithItsLastThread(t *testing.T) {
+	r := newRun(t, Options{})
+	r.fork(200, 300)
+	r.do(200, event.PROCEXIT_1_E, 0, 0, 0, 0, 0)
+	r.do(201, event.PROCEXIT_1_E, 0, 0, 0, 0, 0)
+	r.do(1, event.SYSCALL_GETCWD_X, 0, "/")
+	if r.Thread(200) != nil || r.Thread(201) != nil {
+		t.Error("a thread is still there")
+	}
+	if r.need(300).Parent != r.need(1) {
+		t.Error("the child was not given to init")
+	}
+}
+
+func TestThreadsThatEndAtTheSameTimeAreAllRemoved(t *testing.T) {
+	r := newRun(t, Options{})
+	for _, tid := range []int64{200, 201, 200, 201, 100} { // a hostile capture may repeat them
+		r.do(tid, event.PROCEXIT_1_E, 0, 0, 0, 0, 0)
+		r.now -= second / 1000
+	}
+	r.now += second / 1000
+	r.do(1, event.SYSCALL_GETCWD_X, 0, "/")
+	if n := r.Stats().Threads; n != 1 {
+		t.Errorf("%d threads are left, want init alone", n)
+	}
+}
