@@ -19,9 +19,16 @@ type stream struct {
 	// loaded is called with the state before its first event, if set: at the
 	// start and with each section of a capture.
 	loaded func() error
-	// idle is called when a live source has nothing for a moment, if set.
+	// idle is called when a live source has nothing for a moment, and on a busy
+	// one every dueEvery, if set.
 	idle func() error
+	live bool
+	due  uint64 // event time at which idle is called next
 }
+
+// dueEvery is the time in ns after which what is due by time is done on a host
+// that always has a next event.
+const dueEvery = 100e6
 
 // newStream returns a stream over src. What a live one does not tell is looked up in /proc.
 func newStream(src event.Source, live bool) (*stream, error) {
@@ -33,7 +40,7 @@ func newStream(src event.Source, live bool) (*stream, error) {
 		}
 		opts.Healer = procfs.NewHealer(r)
 	}
-	return &stream{src: src, state: host.New(opts)}, nil
+	return &stream{src: src, state: host.New(opts), live: live}, nil
 }
 
 // errStop is returned by a handler that wants no more events.
@@ -51,11 +58,15 @@ func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error
 	for {
 		switch err := s.src.Next(&s.ev); {
 		case err == nil:
-		case errors.Is(err, event.ErrIdle):
-			if s.idle != nil {
-				if err := s.idle(); err != nil {
+			if s.live && s.ev.Time() >= s.due {
+				if err := s.tend(); err != nil {
 					return err
 				}
+				s.due = s.ev.Time() + dueEvery
+			}
+		case errors.Is(err, event.ErrIdle):
+			if err := s.tend(); err != nil {
+				return err
 			}
 			continue
 		case errors.Is(err, event.ErrSection):
@@ -83,6 +94,14 @@ func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error
 			return err
 		}
 	}
+}
+
+// tend does what is due by time.
+func (s *stream) tend() error {
+	if s.idle == nil {
+		return nil
+	}
+	return s.idle()
 }
 
 func (s *stream) load() error {
