@@ -17,16 +17,19 @@ type difference struct {
 }
 
 var differences041 = []difference{
-	userOfContainer, workingDirectory, unsignedNumber, unknownThread,
+	userOfContainer, workingDirectory, unknownThread,
 	{"only argument empty", "proc.cmdline", func(p *pair, ours, theirs string) bool {
 		return p.ours.get("proc.args") == "" && ours == theirs+" "
 	}},
 	{"newer parameter", "evt.args", func(p *pair, ours, theirs string) bool {
-		added := map[string]string{"socket": " flags=0(O_NONE)", "fcntl": " arg=0"}[p.ours.get("evt.type")]
-		return added != "" && ours == theirs+added
+		name := map[string]string{"socket": "flags", "fcntl": "arg"}[p.ours.get("evt.type")]
+		return name != "" && ours == theirs+" "+name+"="+p.ours.param(name)
 	}},
 	{"time with zone", "evt.args", func(p *pair, ours, theirs string) bool {
 		return p.is("execve") && zoned.ReplaceAllStringFunc(ours, inUTC) == theirs
+	}},
+	{"relative time", "evt.args", func(_ *pair, ours, theirs string) bool {
+		return seconds.ReplaceAllStringFunc(ours, shortened) == theirs
 	}},
 	{"name of a failed connect", "fd.name", func(p *pair, ours, theirs string) bool {
 		return p.is("connect") && p.failed() && theirs == "" && p.ours.param("tuple") == ours
@@ -43,7 +46,7 @@ var differences041 = []difference{
 }
 
 var differences029 = []difference{
-	userOfContainer, workingDirectory, unsignedNumber, unknownThread,
+	userOfContainer, workingDirectory, unknownThread,
 	{"parent of a thread", "proc.pname", func(p *pair, _, theirs string) bool {
 		return p.ours.get("thread.tid") != p.ours.get("proc.pid") && theirs == p.ours.get("proc.name")
 	}},
@@ -91,9 +94,6 @@ var (
 	unknownThread    = difference{"thread that nothing told of", "proc.pid proc.cwd fd.type fd.typechar fd.name evt.arg.fd", func(p *pair, _, _ string) bool {
 		return p.ours.get("proc.pid") == "-1" && p.ours.get("proc.name") == missing
 	}}
-	unsignedNumber = difference{"number without sign", "evt.args evt.arg.val", func(p *pair, ours, theirs string) bool {
-		return p.is("futex") && strings.ReplaceAll(ours, "18446744073709551615", "-1") == theirs
-	}}
 )
 
 // zoned matches a time as we print it.
@@ -107,6 +107,18 @@ func inUTC(text string) string {
 		return text
 	}
 	return when.UTC().Format(without)
+}
+
+// seconds matches a relative time as we print it.
+var seconds = regexp.MustCompile(`\([0-9.]+s\)`)
+
+// shortened returns a relative time with six digits.
+func shortened(text string) string {
+	n, err := strconv.ParseFloat(strings.Trim(text, "(s)"), 64)
+	if err != nil {
+		return text
+	}
+	return fmt.Sprintf("(%.6gs)", n)
 }
 
 func (p *pair) is(name string) bool { return p.ours.get("evt.type") == name }

@@ -109,9 +109,13 @@ func appendRawNumber(b []byte, p *param) []byte {
 		return strconv.AppendBool(b, n != 0)
 	case event.TypeDouble:
 		return strconv.AppendFloat(b, math.Float64frombits(n), 'f', 1, 64)
+	case event.TypeUint64:
+		// Offsets of lseek and values of futex are negative at times, and
+		// stored as this for all that.
+		return appendNumber(b, n, event.TypeInt64, p.format)
 	case event.TypeMode, event.TypePort,
 		event.TypeInt8, event.TypeInt16, event.TypeInt32, event.TypeInt64,
-		event.TypeUint8, event.TypeUint16, event.TypeUint32, event.TypeUint64:
+		event.TypeUint8, event.TypeUint16, event.TypeUint32:
 		return appendNumber(b, n, p.typ, p.format)
 	}
 	return strconv.AppendUint(b, n, 10)

@@ -62,6 +62,10 @@ func TestArgumentsOfEvents(t *testing.T) {
 			newWorld(t).happen(workPID, event.SYSCALL_PPOLL_X, 0, nil, ^uint64(0), nil),
 			"res=0 fds=NULL timeout=none sigmask=<NA>",
 		}, {
+			"a step back in a parameter without sign",
+			newWorld(t).happen(workPID, event.SYSCALL_LSEEK_X, 599, 3, uint64(1<<64-1263), 1),
+			"res=599 fd=3(<f>/home/ada/notes.txt) offset=-1263 whence=1(SEEK_CUR)",
+		}, {
 			"a sleep",
 			newWorld(t).happen(workPID, event.SYSCALL_NANOSLEEP_X, 0, 0),
 			"res=0 interval=0(0s)",
