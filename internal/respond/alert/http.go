@@ -56,8 +56,6 @@ type TLSOptions struct {
 type HTTP struct {
 	opts   HTTPOptions
 	client *http.Client
-	line   []byte
-	body   bytes.Buffer
 	closed bool
 }
 
@@ -82,7 +80,18 @@ func NewHTTP(opts HTTPOptions) (*HTTP, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.TLSClientConfig = config
 	transport.DisableKeepAlives = opts.NoKeepAlive
-	return &HTTP{opts: opts, client: &http.Client{Transport: transport}}, nil
+	return &HTTP{opts: opts, client: &http.Client{Transport: transport, CheckRedirect: checkRedirect}}, nil
+}
+
+// checkRedirect follows only where the alert goes along. After some redirects
+// clients ask with GET: that the page is there does not mean that anybody got
+// the alert, so such an answer is a refusal.
+func checkRedirect(req *http.Request, via []*http.Request) error {
+	const most = 10
+	if req.Method != via[0].Method || len(via) >= most {
+		return http.ErrUseLastResponse
+	}
+	return nil
 }
 
 func setDefault[T comparable](v *T, def T) {
@@ -184,16 +193,19 @@ func (o *HTTP) Send(ctx context.Context, a *Alert) error {
 	}
 }
 
+// encode returns the body. Its memory is used for no other alert: when the
+// receiver answers before it has read everything, the rest is still being sent
+// after the answer.
 func (o *HTTP) encode(a *Alert) []byte {
-	o.line = o.opts.Shape.Append(o.line[:0], a)
+	line := o.opts.Shape.Append(nil, a)
 	if !o.opts.Compress {
-		return o.line
+		return line
 	}
-	o.body.Reset()
-	z := gzip.NewWriter(&o.body)
-	z.Write(o.line) // a bytes.Buffer takes everything
+	var body bytes.Buffer
+	z := gzip.NewWriter(&body)
+	z.Write(line) // a bytes.Buffer takes everything
 	z.Close()
-	return o.body.Bytes()
+	return body.Bytes()
 }
 
 // post tries once.
@@ -218,15 +230,16 @@ func (o *HTTP) post(ctx context.Context, body []byte) error {
 	}
 	defer resp.Body.Close()
 	// The answer is read to its end so that the connection can be used again.
+	// If that fails, the receiver has the alert all the same.
 	const most = 64 << 10
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, most))
+	answer, _ := io.ReadAll(io.LimitReader(resp.Body, most))
 	if o.opts.Echo != nil {
 		o.opts.Echo.Write(answer)
 	}
 	if resp.StatusCode >= 300 {
 		return newRefusal(resp)
 	}
-	return err
+	return nil
 }
 
 // refusal is an answer of the receiver that is not success.

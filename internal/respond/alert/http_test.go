@@ -1,6 +1,7 @@
 package alert
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
@@ -279,5 +280,74 @@ func TestHTTPOverTLS(t *testing.T) {
 				t.Errorf("got %v, want success %v", err, tt.ok)
 			}
 		})
+	}
+}
+
+// keeper takes notes of the bodies that it is asked to send, without reading them.
+type keeper struct{ bodies []io.Reader }
+
+func (k *keeper) RoundTrip(r *http.Request) (*http.Response, error) {
+	k.bodies = append(k.bodies, r.Body)
+	return &http.Response{StatusCode: http.StatusOK, Status: "200 OK", Body: http.NoBody}, nil
+}
+
+func TestHTTPKeepsItsHandsOffABodyThatIsStillBeingSent(t *testing.T) {
+	// A receiver may answer before it has read everything. What is left of the
+	// body is then read after Send has returned.
+	for _, compress := range []bool{false, true} {
+		o := mustHTTP(t, HTTPOptions{URL: "http://receiver.invalid/", Shape: JSON(), Compress: compress})
+		k := &keeper{}
+		o.client.Transport = k
+		first, second := sample(), sample()
+		second.Rule = strings.Repeat("another", 3)
+		want := append([]byte(nil), o.encode(first)...)
+		for _, a := range []*Alert{first, second} {
+			if err := o.Send(t.Context(), a); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := io.ReadAll(k.bodies[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("compressed %v: the first body became %q", compress, got)
+		}
+	}
+}
+
+func TestHTTPNeverTakesAPageForAReceiver(t *testing.T) {
+	// Following some redirects turns the POST into a GET without body: the
+	// answer to that would be taken for success though nobody got the alert.
+	for status, followed := range map[int]bool{
+		http.StatusMovedPermanently: false, http.StatusFound: false, http.StatusSeeOther: false,
+		http.StatusTemporaryRedirect: true, http.StatusPermanentRedirect: true,
+	} {
+		target, requests := serve(t, always(http.StatusOK))
+		s := httptest.NewServer(http.RedirectHandler(target, status))
+		t.Cleanup(s.Close)
+		err := mustHTTP(t, HTTPOptions{URL: s.URL, Shape: JSON()}).Send(t.Context(), sample())
+		switch {
+		case !followed && (err == nil || len(*requests) != 0):
+			t.Errorf("%d: error %v, %d requests", status, err, len(*requests))
+		case followed && (err != nil || len(*requests) != 1 || len((*requests)[0].body) == 0):
+			t.Errorf("%d: error %v, requests %v", status, err, *requests)
+		}
+	}
+}
+
+func TestHTTPSendsAnAlertThatWasTakenOnlyOnce(t *testing.T) {
+	var n atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		n.Add(1)
+		w.Header().Set("Content-Length", "100") // the connection ends before
+		w.WriteHeader(http.StatusOK)
+	}))
+	t.Cleanup(s.Close)
+	if err := mustHTTP(t, HTTPOptions{URL: s.URL, Shape: JSON()}).Send(t.Context(), sample()); err != nil {
+		t.Error(err)
+	}
+	if n.Load() != 1 {
+		t.Errorf("sent %d times", n.Load())
 	}
 }
