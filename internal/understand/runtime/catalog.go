@@ -15,6 +15,7 @@ import (
 const (
 	maxKnown   = 16384                  // containers remembered
 	lookupWait = 500 * time.Millisecond // how long a container's first event waits for the facts
+	listWait   = 30 * time.Second       // how long an engine may take to list its containers
 	retryAfter = 2 * time.Second        // before a container that was not found is asked for again
 	slowFor    = 10 * time.Second       // an engine that did not answer is not waited for that long
 	firstRetry = 250 * time.Millisecond // after a lost connection; doubles up to lastRetry
@@ -72,7 +73,9 @@ func (c *Catalog) watch(e Engine) {
 	for {
 		err := e.Watch(c.ctx, func() {
 			// Listing after the watch has begun leaves no gap between the two.
-			list, err := e.List(c.ctx)
+			ctx, cancel := context.WithTimeout(c.ctx, listWait)
+			defer cancel()
+			list, err := e.List(ctx)
 			if err != nil {
 				return
 			}
@@ -162,6 +165,9 @@ func (c *Catalog) Find(id string, t host.ContainerType) *host.Container {
 	for _, e := range c.engines {
 		if !e.Owns(t) || c.isSlow(e) {
 			continue
+		}
+		if ctx.Err() != nil {
+			break // one before it took all the time
 		}
 		ct, err := e.Lookup(ctx, id)
 		c.mu.Lock()

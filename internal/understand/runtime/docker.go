@@ -3,12 +3,15 @@ package runtime
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -25,6 +28,15 @@ import (
 // it starts it, so an inspection then answers only after the container's
 // first process has run; the list is answered without that lock.
 const inspectGrace = 40 * time.Millisecond
+
+// listGrace is how long List waits for the full facts of one container.
+const listGrace = 2 * time.Second
+
+// maxAnswer is the most that is read of an answer, in bytes. The stream of
+// events is one too: after so much of it, it is asked for again.
+const maxAnswer = 64 << 20
+
+var errAnswerSize = errors.New("the answer is too large")
 
 // Docker is a Docker Engine, asked over its API.
 type Docker struct {
@@ -49,10 +61,49 @@ func NewDocker(addr string) (*Docker, error) {
 		opts = append(opts, client.WithHost(addr))
 	}
 	c, err := client.New(opts...)
+	if err == nil {
+		c, err = client.New(append(opts, client.WithDialContext(limitedDial(c.DaemonHost())))...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("docker engine %s: %w", addr, err)
 	}
 	return &Docker{client: c, addr: c.DaemonHost(), images: map[string]imageFacts{}}, nil
+}
+
+// limitedDial returns what connects to the engine so that no answer is longer than maxAnswer.
+func limitedDial(host string) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	path, unix := strings.CutPrefix(host, "unix://")
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if unix {
+			network, addr = "unix", path
+		}
+		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return &limitedConn{Conn: c}, nil
+	}
+}
+
+// limitedConn ends a connection with an answer that is too large: requests and
+// answers take turns on it.
+type limitedConn struct {
+	net.Conn
+	answer atomic.Int64 // bytes since the last request
+}
+
+func (c *limitedConn) Write(b []byte) (int, error) {
+	c.answer.Store(0)
+	return c.Conn.Write(b)
+}
+
+func (c *limitedConn) Read(b []byte) (int, error) {
+	if c.answer.Load() > maxAnswer {
+		return 0, errAnswerSize
+	}
+	n, err := c.Conn.Read(b)
+	c.answer.Add(int64(n))
+	return n, err
 }
 
 // Name implements Engine.
@@ -115,7 +166,9 @@ func (d *Docker) List(ctx context.Context) ([]*host.Container, error) {
 	}
 	out := make([]*host.Container, 0, len(list.Items))
 	for i := range list.Items {
-		c, err := d.inspect(ctx, list.Items[i].ID)
+		one, cancel := context.WithTimeout(ctx, listGrace)
+		c, err := d.inspect(one, list.Items[i].ID)
+		cancel()
 		switch {
 		case err == nil:
 		case ctx.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -241,5 +242,62 @@ func TestHealthChecksAreTheCommandsThatDockerRuns(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%q with the shell %q runs %q, want %q", c.test, c.shell, got, c.want)
 		}
+	}
+}
+
+// engineOf starts an HTTP server that stands in for a Docker Engine.
+func engineOf(t *testing.T, h http.HandlerFunc) *Docker {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "docker.sock")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: h}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close() })
+	d, err := NewDocker("unix://" + path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Close() })
+	return d
+}
+
+func TestAnAnswerWithoutEndIsGivenUp(t *testing.T) {
+	d := engineOf(t, func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/_ping") {
+			w.Header().Set("Api-Version", "1.47")
+			return
+		}
+		_, _ = io.WriteString(w, `{"Id":"`)
+		for chunk := strings.Repeat("x", 1<<20); r.Context().Err() == nil; {
+			if _, err := io.WriteString(w, chunk); err != nil {
+				return
+			}
+		}
+	})
+	if _, err := d.inspect(t.Context(), idA); !errors.Is(err, errAnswerSize) {
+		t.Errorf("got %v, want %v", err, errAnswerSize)
+	}
+}
+
+func TestAContainerThatCannotBeInspectedDoesNotHoldUpTheList(t *testing.T) {
+	d := engineOf(t, func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, "/_ping"):
+			w.Header().Set("Api-Version", "1.47")
+		case strings.HasSuffix(r.URL.Path, "/containers/json"):
+			w.Header().Set("Content-Type", "application/json")
+			_, _ = io.WriteString(w, `[{"Id":"`+idA+`","Names":["/stuck"],"Image":"nginx:1"}]`)
+		default:
+			<-r.Context().Done()
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 10*listGrace)
+	defer cancel()
+	list, err := d.List(ctx)
+	if err != nil || len(list) != 1 || list[0].Name != "stuck" {
+		t.Errorf("got %+v, %v", list, err)
 	}
 }

@@ -349,3 +349,10 @@ func BenchmarkEventsThatTellNothingNew(b *testing.B) {
 		}
 	}
 }
+
+func TestAnImageWithAMillionUsersIsToldInPart(t *testing.T) {
+	a := accounts{id: idA[:12], users: make([]event.User, 1_000_000), groups: make([]event.Group, 1_000_000)}
+	if n := len(a.appendEvents(nil, 1)); n != 2*maxUsers {
+		t.Errorf("%d users and groups are told, want %d", n, 2*maxUsers)
+	}
+}

@@ -13,6 +13,7 @@ import (
 const (
 	usersWait  = 30 * time.Millisecond // how long a container's first program waits for the names of its users
 	usersTries = 8                     // programs of a container whose root directory is looked at
+	maxUsers   = 4096                  // users, and groups, of a container that are told: an image may name a million
 )
 
 // accounts are the users and groups of a container.
@@ -109,13 +110,13 @@ func readAccounts(id string, pid int64) accounts {
 
 // appendEvents appends the events that tell the accounts, at the time ts.
 func (a *accounts) appendEvents(events [][]byte, ts uint64) [][]byte {
-	for _, u := range a.users {
+	for _, u := range a.users[:min(len(a.users), maxUsers)] {
 		b, err := event.Append(nil, ts, -1, event.USER_ADDED_E, u.UID, u.GID, u.Name, u.Home, u.Shell, a.id)
 		if err == nil {
 			events = append(events, b)
 		}
 	}
-	for _, g := range a.groups {
+	for _, g := range a.groups[:min(len(a.groups), maxUsers)] {
 		b, err := event.Append(nil, ts, -1, event.GROUP_ADDED_E, g.GID, g.Name, a.id)
 		if err == nil {
 			events = append(events, b)
