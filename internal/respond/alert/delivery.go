@@ -75,7 +75,11 @@ func (d *Delivery) Send(a *Alert) {
 			continue
 		}
 		if l.opts.Wait {
-			l.queue <- a
+			select {
+			case l.queue <- a:
+			case <-l.ctx.Done(): // Close is pressed
+				l.dropped.Add(1)
+			}
 			continue
 		}
 		select {
@@ -107,6 +111,13 @@ func (d *Delivery) Stats() []OutputStats {
 // returns once all outputs are closed, or do not answer although ctx ended.
 // The error says which lost alerts.
 func (d *Delivery) Close(ctx context.Context) error {
+	// A Send that waits for room holds the lock until it is told to give up.
+	stop := context.AfterFunc(ctx, func() {
+		for _, l := range d.lanes {
+			l.cancel()
+		}
+	})
+	defer stop()
 	d.mu.Lock()
 	if !d.done {
 		d.done = true

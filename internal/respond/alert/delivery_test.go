@@ -245,3 +245,28 @@ func BenchmarkDeliverySend(b *testing.B) {
 	close(stuck.gate)
 	d.Close(context.Background())
 }
+
+func TestDeliveryEndsThoughSomebodyWaitsForADeadOutput(t *testing.T) {
+	dead := &fake{gate: make(chan struct{}), entered: make(chan struct{})}
+	d := NewDelivery([]Output{dead}, DeliveryOptions{Capacity: 1, Wait: true, Log: quiet()})
+	d.Send(named("1"))
+	<-dead.entered // the first is at work
+	d.Send(named("2"))
+	sent := make(chan struct{})
+	go func() {
+		d.Send(named("3")) // there is no room for it
+		close(sent)
+	}()
+	for d.mu.TryLock() { // until it holds the lock
+		d.mu.Unlock()
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := d.Close(ctx); err == nil {
+		t.Error("nothing is lost")
+	}
+	<-sent
+	if got := d.Stats()[0]; got.Failed != 1 || got.Dropped != 2 {
+		t.Errorf("%+v", got)
+	}
+}
