@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	goruntime "runtime"
 	"strings"
 
@@ -28,7 +27,7 @@ type sourceOptions struct {
 func (o *sourceOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.read, "read", "r", "", "read events from the capture `FILE` (.scap, also gzip; - is standard input) instead of the kernel")
 	f.IntVar(&o.snaplen, "snaplen", 80, "`BYTES` of I/O data kept per event, up to 32768; live only")
-	f.StringVar(&o.docker, "docker", "auto", "`ADDRESS` of the Docker Engine to ask for container names, for instance unix:///run/docker.sock; auto or off; live only")
+	f.StringVar(&o.docker, "docker", "auto", "`ADDRESS` of the Docker Engine to ask for container names, for instance unix:///run/user/1000/docker.sock; auto (the host's own) or off; live only")
 }
 
 func (o *sourceOptions) live() bool { return o.read == "" }
@@ -84,19 +83,15 @@ func (o *sourceOptions) engines() ([]runtime.Engine, error) {
 	return out, nil
 }
 
-// dockerAddresses returns where a Docker Engine may be: what DOCKER_HOST says,
-// else the usual sockets that are there. A Docker that is installed later is
-// found if its folder exists; /run/docker.sock is always watched for.
+// dockerAddresses returns where the Docker Engine is: what DOCKER_HOST says,
+// else the socket of the host's, which need not be there yet. The socket of a
+// rootless one is asked only when it is named: it is a user's, who could say
+// anything about the containers of others through it.
 func dockerAddresses() []string {
 	if h := os.Getenv("DOCKER_HOST"); h != "" {
 		return []string{h}
 	}
-	addrs := []string{"unix:///run/docker.sock"}
-	rootless, _ := filepath.Glob("/run/user/*/docker.sock")
-	for _, s := range rootless {
-		addrs = append(addrs, "unix://"+s)
-	}
-	return addrs
+	return []string{"unix:///run/docker.sock"}
 }
 
 // describe says in a few words what is watched.
