@@ -41,6 +41,9 @@ func usagef(format string, args ...any) error { return usageError{fmt.Errorf(for
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// The second signal ends a program that the first one could not, for
+	// instance while the reader of its output has stopped.
+	context.AfterFunc(ctx, stop)
 	root := newRootCommand()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
