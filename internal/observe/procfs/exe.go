@@ -27,7 +27,7 @@ func (r *Reader) executable(t *event.ThreadInfo, groups []uint32) {
 	}
 	t.ExeFromMemfd = deleted && st.Nlink == 0 && strings.HasPrefix(t.ExePath, memfdPrefix)
 	t.ExeIno, t.ExeCtime, t.ExeMtime = st.Ino, nanos(st.Ctime), nanos(st.Mtime)
-	t.ExeWritable = writable(&st, t, groups)
+	t.ExeWritable = modeAllows(&st, t, groups) || t.CapEffective&(1<<capDACOverride) != 0 && r.inHostUserns(t.PID)
 	if deleted || st.Mask&unix.STATX_MNT_ID == 0 {
 		return
 	}
@@ -40,15 +40,12 @@ func (r *Reader) executable(t *event.ThreadInfo, groups []uint32) {
 
 func nanos(t unix.StatxTimestamp) uint64 { return uint64(t.Sec)*1e9 + uint64(t.Nsec) }
 
-// The capabilities that let a process write a file whose mode does not, or change the mode.
-const capDACOverride, capFowner = 1, 3
+// capDACOverride is the capability to write files whatever their mode says.
+const capDACOverride = 1
 
-// writable reports whether the file's mode lets the thread's user write it, or
-// a capability overrules the mode. Read-only mounts and access lists are not looked at.
-func writable(st *unix.Statx_t, t *event.ThreadInfo, groups []uint32) bool {
-	if t.CapEffective&(1<<capDACOverride|1<<capFowner) != 0 {
-		return true
-	}
+// modeAllows reports whether the file's mode lets the thread's user write it.
+// Read-only mounts and access lists are not looked at.
+func modeAllows(st *unix.Statx_t, t *event.ThreadInfo, groups []uint32) bool {
 	switch {
 	case st.Uid == t.UID:
 		return st.Mode&unix.S_IWUSR != 0
@@ -56,4 +53,12 @@ func writable(st *unix.Statx_t, t *event.ThreadInfo, groups []uint32) bool {
 		return st.Mode&unix.S_IWGRP != 0
 	}
 	return st.Mode&unix.S_IWOTH != 0
+}
+
+// inHostUserns reports whether a process has the users of the host, which its
+// capabilities are about then: all ids are mapped to themselves.
+func (r *Reader) inHostUserns(pid int64) bool {
+	b, err := r.read(r.procPath(pid, 0, "uid_map", -1), 4096)
+	return err == nil && slices.EqualFunc(bytes.Fields(b), []string{"0", "0", "4294967295"},
+		func(got []byte, want string) bool { return string(got) == want })
 }

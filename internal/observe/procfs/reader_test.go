@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -343,6 +344,27 @@ func TestAMemfdIsRecognisedAsExecutable(t *testing.T) {
 	th, err := r.Thread(int64(cmd.Process.Pid), int64(cmd.Process.Pid))
 	if err != nil || !th.ExeFromMemfd || !strings.HasPrefix(th.ExePath, "/memfd:payload") {
 		t.Errorf("%+v %v", th, err)
+	}
+}
+
+// In a user namespace of its own a process may be root to itself, but not to the host's files.
+func TestCapabilitiesCountOnlyOnTheHost(t *testing.T) {
+	r := open(t)
+	cmd := exec.Command("/bin/cat")
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}},
+	}
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Skipf("no user namespaces here: %v", err)
+	}
+	defer func() { in.Close(); _ = cmd.Wait() }()
+	if r.inHostUserns(int64(cmd.Process.Pid)) {
+		t.Error("a process in a user namespace of its own has the users of the host")
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"rollcage/internal/observe/event"
 )
@@ -314,6 +315,29 @@ func TestUsersOfARootNeverComeFromOutside(t *testing.T) {
 				t.Errorf("%v, %v", users, err)
 			}
 		})
+	}
+}
+
+func TestModeDecidesWhoMayWriteAnExecutable(t *testing.T) {
+	thread := event.ThreadInfo{UID: 33, GID: 34}
+	for _, tt := range []struct {
+		name     string
+		uid, gid uint32
+		mode     uint16
+		want     bool
+	}{
+		{"its owner with w", 33, 0, 0o200, true},
+		{"its owner without w, though others have it", 33, 34, 0o022, false},
+		{"its group with w", 0, 34, 0o020, true},
+		{"a further group with w", 0, 99, 0o020, true},
+		{"its group without w, though others have it", 0, 34, 0o002, false},
+		{"others with w", 0, 0, 0o002, true},
+		{"others without", 0, 0, 0o775, false},
+	} {
+		st := unix.Statx_t{Uid: tt.uid, Gid: tt.gid, Mode: tt.mode}
+		if got := modeAllows(&st, &thread, []uint32{99}); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
+		}
 	}
 }
 

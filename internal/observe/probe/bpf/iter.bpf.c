@@ -260,7 +260,7 @@ static __always_inline void put_fd_numbers(struct scratch *s, struct task_struct
 	n->pid = BPF_CORE_READ(task, tgid);
 	n->fd = fd;
 	n->flags = BPF_CORE_READ(file, f_flags);
-	n->dev = inode_dev(inode);
+	n->dev = encode_dev(BPF_CORE_READ(inode, i_sb, s_dev));
 	n->ino = BPF_CORE_READ(inode, i_ino);
 	n->magic = BPF_CORE_READ(inode, i_sb, s_magic);
 	n->target = pidfd_target(file, inode, n->magic);
