@@ -40,7 +40,8 @@ func (r *Reader) FDs(pid int64) ([]event.FDInfo, error) {
 }
 
 // FD returns a descriptor of a process, or ErrGone. A socket that is not in
-// the tables that were read since Refresh makes it read them again.
+// the tables that were read since Refresh makes it read them again, unless that
+// would take more than a small part of the time; then it has no ends.
 func (r *Reader) FD(pid, num int64) (event.FDInfo, error) { return r.fd(pid, num, false) }
 
 func (r *Reader) fd(pid, num int64, scan bool) (event.FDInfo, error) {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"strings"
+	"time"
 
 	"rollcage/internal/observe/event"
 )
@@ -12,12 +13,31 @@ import (
 type socketTable struct {
 	sockets map[uint64]event.FDInfo
 	retries int
+	read    time.Time     // when they were read last
+	took    time.Duration // and how long that took
 }
 
 // maxRetries bounds how often a scan reads the tables of a namespace again for
 // a socket that is not in them. Reading costs milliseconds, and some sockets
 // never are: those of other families and those that are not bound yet.
 const maxRetries = 16
+
+// Single look-ups read the tables again as often as they like only freeRetries
+// times, then for one part in rereadShare of the time: in a namespace with a
+// hundred thousand sockets each reading takes a tenth of a second, and what a
+// container does must not hold up the events of the host.
+const (
+	freeRetries = 4
+	rereadShare = 20
+)
+
+// again reports whether the tables may be read again for a socket that is not in them.
+func (t *socketTable) again(scan bool, now time.Time) bool {
+	if scan {
+		return t.retries < maxRetries
+	}
+	return t.retries < freeRetries || now.Sub(t.read) > rereadShare*t.took
+}
 
 // socketFile is one of the tables below /proc/PID/net.
 type socketFile struct {
@@ -37,7 +57,7 @@ var socketFiles = [...]socketFile{
 
 // socket fills in what the process's network namespace knows about a socket.
 // The tables are those of the first time that they were needed since Refresh;
-// if the socket is not in them they are read again, in a scan only so often.
+// if the socket is not in them they are read again, but only so often.
 // A socket that still is in none stays as it is.
 func (r *Reader) socket(pid int64, f *event.FDInfo, scan bool) {
 	b, err := r.readlink(r.procPath(pid, 0, "ns/net", -1))
@@ -53,7 +73,7 @@ func (r *Reader) socket(pid int64, f *event.FDInfo, scan bool) {
 		r.readSockets(pid, t)
 	}
 	s, ok := t.sockets[f.Ino]
-	if !ok && !fresh && (!scan || t.retries < maxRetries) {
+	if !ok && !fresh && t.again(scan, time.Now()) {
 		t.retries++
 		r.readSockets(pid, t)
 		s, ok = t.sockets[f.Ino]
@@ -66,6 +86,8 @@ func (r *Reader) socket(pid int64, f *event.FDInfo, scan bool) {
 
 // readSockets reads all tables of the process's network namespace.
 func (r *Reader) readSockets(pid int64, t *socketTable) {
+	begin := time.Now()
+	defer func() { t.read, t.took = time.Now(), time.Since(begin) }()
 	t.sockets = map[uint64]event.FDInfo{}
 	listeners := Listeners{}
 	for _, file := range socketFiles {
