@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -36,7 +37,7 @@ func newEventClock(k *kernelSide, epoch uint64) (*eventClock, error) {
 		return nil, err
 	}
 	if c.counts, err = mapShared(k.objs.Drops.FD(), k.cpus*int(unsafe.Sizeof(bpfDropCounts{}))); err != nil {
-		return nil, err
+		return nil, errors.Join(err, unix.Munmap(c.notes))
 	}
 	for i := range n {
 		c.markers = append(c.markers, (*atomic.Uint64)(unsafe.Pointer(&c.notes[i*stride])))
@@ -68,14 +69,8 @@ func (c *eventClock) watermark() uint64 {
 	return c.mark
 }
 
-func (c *eventClock) close() error {
-	c.markers = nil
-	err := unix.Munmap(c.notes)
-	if e := unix.Munmap(c.counts); err == nil {
-		err = e
-	}
-	return err
-}
+// close frees all but the notes, which a Next may still look at: see remains.
+func (c *eventClock) close() error { return unix.Munmap(c.counts) }
 
 // drops returns how many events were lost, in all and by type.
 func (k *kernelSide) drops(c *eventClock) (uint64, map[event.Type]uint64) {

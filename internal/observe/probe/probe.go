@@ -80,7 +80,7 @@ func Open(o Options) (*Probe, error) {
 		return nil, err
 	}
 	p := &Probe{kernel: k}
-	// Whoever closes a probe may still look at an event: the rings are unmapped
+	// Whoever closes a probe may still look at an event, or for the next: the rings are unmapped
 	// when Next says that it is over, or when nobody holds the probe any more.
 	p.remains = &remains{rings: k.rings}
 	p.cleanup = runtime.AddCleanup(p, (*remains).free, p.remains)
@@ -95,6 +95,7 @@ func (p *Probe) start(o *Options, epoch uint64) error {
 	if p.clock, err = newEventClock(p.kernel, epoch); err != nil {
 		return err
 	}
+	p.remains.notes = p.clock.notes
 	p.merge = newMerge(p.kernel.rings, p.clock.watermark)
 	if p.waiter, err = newWaiter(p.kernel); err != nil {
 		return err
@@ -209,6 +210,7 @@ func (p *Probe) eof() error {
 // remains is what outlives Close.
 type remains struct {
 	rings  []*ring
+	notes  []byte // of the clock
 	waiter *waiter
 }
 
@@ -216,10 +218,13 @@ func (r *remains) free() {
 	for _, ring := range r.rings {
 		_ = ring.close() // nobody is left to tell
 	}
+	if r.notes != nil {
+		_ = unix.Munmap(r.notes)
+	}
 	if r.waiter != nil {
 		_ = r.waiter.close()
 	}
-	r.rings, r.waiter = nil, nil
+	r.rings, r.notes, r.waiter = nil, nil, nil
 }
 
 // bootEpoch returns the wall-clock time of the start of CLOCK_BOOTTIME, in ns.
