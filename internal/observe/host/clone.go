@@ -130,6 +130,9 @@ func (s *State) cloneChild(he *Event) {
 	}
 	if t := he.Thread; t != nil && t.awaitsChild && int64(s.now-t.StartTime) < cloneFresh {
 		t.awaitsChild = false
+		// The parent's event told the parent's: a child may be made in another
+		// one (CLONE_INTO_CGROUP).
+		s.setCgroups(t, he.Param(procCgroups), nil)
 		return
 	}
 	flags, _ := he.Uint(cloneFlags)

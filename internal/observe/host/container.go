@@ -169,6 +169,9 @@ func (s *State) learnContainer(data []byte) {
 	if facts.FullID == "" {
 		facts.FullID = c.FullID
 	}
+	if facts.Type == Unknown {
+		facts.Type = c.Type // the cgroup tells
+	}
 	*c = *facts
 	if c.threads > 0 {
 		s.touchContainer(c.ID)

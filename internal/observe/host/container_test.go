@@ -138,6 +138,29 @@ func TestThreadsKnowTheirContainer(t *testing.T) {
 	})
 }
 
+func TestChildMadeInACgroupIsInItsContainer(t *testing.T) {
+	parent := []any{100, event.SYSCALL_CLONE3_X, forked{res: 500, tid: 100, pid: 100, cgroups: "cpu=/user.slice"}.values()}
+	child := []any{500, event.SYSCALL_CLONE3_X, forked{tid: 500, pid: 500, ptid: 100, cgroups: "cpu=/docker/" + longID}.values()}
+	for name, order := range map[string][][]any{"parent first": {parent, child}, "child first": {child, parent}} {
+		r := newRun(t, Options{})
+		for _, e := range order {
+			r.do(int64(e[0].(int)), e[1].(event.Type), e[2].([]any)...)
+		}
+		if got := r.Thread(500).ContainerID(); got != longID[:12] {
+			t.Errorf("%s: container %q", name, got)
+		}
+	}
+}
+
+func TestWhatTheCgroupTellsOfAContainerStays(t *testing.T) {
+	r := newRun(t, Options{})
+	r.do(500, event.SYSCALL_CLONE3_X, forked{tid: 500, pid: 500, ptid: 100, cgroups: "cpu=/docker/" + longID}.values()...)
+	r.do(-1, event.CONTAINER_JSON_2_E, `{"id":"`+longID[:12]+`","name":"web"}`)
+	if c := r.Container(longID[:12]); c.Type != Docker || c.FullID != longID || c.Name != "web" {
+		t.Errorf("%+v", c)
+	}
+}
+
 func TestOldContainerEvents(t *testing.T) {
 	for name, do := range map[string]func(*run){
 		"flat JSON": func(r *run) {
