@@ -12,6 +12,9 @@ ARGS        ?=
 FUZZTIME    ?= 20s
 KERNELS     ?= 5.10 6.1 6.12 7
 
+# sudo takes the usual place of Go out of PATH.
+export PATH := $(PATH):/usr/local/go/bin
+
 # The compiler of the committed BPF objects: another one makes other bytes.
 export BPF2GO_CC    ?= clang-19
 export BPF2GO_STRIP ?= llvm-strip-19
