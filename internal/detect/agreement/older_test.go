@@ -2,7 +2,6 @@ package agreement
 
 import (
 	"strings"
-	"testing"
 
 	"rollcage/internal/observe/event"
 )
@@ -10,8 +9,7 @@ import (
 // withoutEnters merges the enter event of each system call into its exit event,
 // as the upgrade of old captures does: its parameters are appended, and its
 // descriptor is that of the call unless the exit event has one.
-func withoutEnters(t *testing.T, list []record) []record {
-	t.Helper()
+func withoutEnters(list []record) []record {
 	var out []record
 	waiting := map[string]record{} // by thread
 	for _, r := range list {
