@@ -29,11 +29,25 @@ type hostName struct {
 	due     atomic.Int64 // when to look it up next, ns since the epoch
 }
 
-func (h *hostName) has(a netip.Addr) bool {
+// LookUpHosts starts to look up the names that conditions compare addresses
+// with. Without it that begins with the first event that has an address, which
+// then is judged before the answer is there.
+func (p *Program) LookUpHosts() {
+	for _, h := range p.hosts {
+		h.refresh()
+	}
+}
+
+// refresh looks the name up in the background if that is due.
+func (h *hostName) refresh() {
 	now := time.Now()
 	if due := h.due.Load(); now.UnixNano() >= due && h.due.CompareAndSwap(due, now.Add(hostFresh).UnixNano()) {
 		go h.look()
 	}
+}
+
+func (h *hostName) has(a netip.Addr) bool {
+	h.refresh()
 	addrs := h.addrs.Load()
 	return addrs != nil && slices.Contains(*addrs, a)
 }

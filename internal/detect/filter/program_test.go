@@ -268,3 +268,15 @@ func TestHostNamesAreLookedUpInTheBackground(t *testing.T) {
 		t.Errorf("with another address: %v %v %v", p.Eval(is, e), p.Eval(in, e), p.Eval(not, e))
 	}
 }
+
+func TestHostNamesCanBeLookedUpBeforeTheFirstEvent(t *testing.T) {
+	h := &fakeHost{values: map[string]string{"fd.sip": "10.0.0.1"}}
+	p := h.schema().NewProgram()
+	not := mustAdd(t, p, "not fd.sip.name in (one.test)")
+	for p.LookUpHosts(); p.hosts["one.test"].addrs.Load() == nil; {
+		time.Sleep(time.Millisecond) // until the look-up has answered
+	}
+	if p.Eval(not, fakeEvent("connect", 1)) {
+		t.Error("the first event is judged without the name's address")
+	}
+}

@@ -50,7 +50,8 @@ type Engine struct {
 	interest event.Interest
 }
 
-// NewEngine compiles the rules of a set that the options select into one program.
+// NewEngine compiles the rules of a set that the options select into one
+// program, and starts to look up the host names in them.
 func NewEngine(set *Ruleset, opts EngineOptions) (*Engine, error) {
 	e := &Engine{
 		set: set, program: set.NewProgram(), byType: make([][]*Match, event.Count()), first: opts.Matching == MatchFirst,
@@ -68,6 +69,7 @@ func NewEngine(set *Ruleset, opts EngineOptions) (*Engine, error) {
 		e.index(m, filter.Select(r.node))
 	}
 	e.found = make([]*Match, 0, len(e.rules))
+	e.program.LookUpHosts()
 	return e, nil
 }
 
