@@ -55,9 +55,23 @@ func (r *fileRow) create(start time.Time) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := makePrivate(f); err != nil {
+		f.Close()
+		return nil, err
+	}
 	r.path, r.file = path, f
 	r.count++
 	return f, r.drop()
+}
+
+// makePrivate takes a file that was there before, and is overwritten, from all
+// but its owner: a capture holds secrets.
+func makePrivate(f *os.File) error {
+	info, err := f.Stat()
+	if err != nil || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return err
+	}
+	return f.Chmod(0o600)
 }
 
 // drop removes the oldest file of a row that has too many with names of their own.

@@ -212,3 +212,18 @@ func TestASectionMayBeginInANewFile(t *testing.T) {
 		t.Errorf("the second file has state %d and %d events", snap.Machine.Flags, len(events))
 	}
 }
+
+func TestAFileThatIsOverwrittenBecomesPrivate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a.scap")
+	if err := os.WriteFile(path, []byte("older"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	w, err := Create(path, &event.Snapshot{}, WriterOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
+	}
+}
