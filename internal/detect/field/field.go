@@ -54,7 +54,7 @@ const (
 	Suggested // offered by append_output.suggested_output
 	Unstable  // the text may change from one version of the event schema to the next
 	Timestamp // text of the event's time; Value.Num holds its ns, which JSON shows
-	Raw       // strings are printed as they are, control characters included
+	Raw       // in JSON strings are as they are, control characters included
 	AtMost    // takes only =, which is true for values up to the constant (evt.around)
 )
 

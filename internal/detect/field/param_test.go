@@ -202,7 +202,7 @@ func TestRawArgumentsKeepTheirType(t *testing.T) {
 		{"evt.rawarg.fd", newWorld(t).happen(workPID, event.SYSCALL_CLOSE_X, 0, 3), "3", "3"},
 		{"evt.rawarg.flags", newWorld(t).happen(workPID, event.SYSCALL_OPEN_X, 3, "/x", 4097, 0o644, 0, 0), "1001", `"1001"`},
 		{"evt.rawarg.mode", newWorld(t).happen(workPID, event.SYSCALL_OPEN_X, 3, "/x", 4097, 0o644, 0, 0), "0644", `"0644"`},
-		{"evt.rawarg.name", newWorld(t).happen(workPID, event.SYSCALL_OPEN_X, 3, "/x\n", 1, 0, 0, 0), "/x\n", `"/x\n"`},
+		{"evt.rawarg.name", newWorld(t).happen(workPID, event.SYSCALL_OPEN_X, 3, "/x\n", 1, 0, 0, 0), "/x�", `"/x\n"`},
 		{"evt.rawarg.name", newWorld(t).happen(workPID, event.SYSCALL_OPEN_X, 3, nil, 1, 0, 0, 0), "<NA>", `"<NA>"`},
 		{"evt.rawarg.sig", newWorld(t).happen(workPID, event.SYSCALL_KILL_X, 0, 200, 9), "9", "9"},
 		{"evt.rawarg.tuple", newWorld(t).happen(workPID, event.SOCKET_CONNECT_X, 0, inetTuple("10.0.0.5:1", "1.2.3.4:53"), 99, nil), "10.0.0.5:1->1.2.3.4:53", `"10.0.0.5:1->1.2.3.4:53"`},

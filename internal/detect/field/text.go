@@ -28,9 +28,6 @@ func (f *Field) appendOne(b []byte, v *Value) []byte {
 	typ, format := f.shape(v)
 	switch kindOf(typ) {
 	case kindString:
-		if f.Def.Flags&Raw != 0 {
-			return append(b, v.Str...)
-		}
 		return event.AppendPrintable(b, v.Str)
 	case kindBytes:
 		return f.style().appendBuffer(b, v.Str)
