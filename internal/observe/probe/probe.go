@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -12,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/procfs"
 )
 
 var errClosed = errors.New("the probe is closed")
@@ -74,7 +74,8 @@ func Open(o Options) (*Probe, error) {
 	if err := Supported(); err != nil {
 		return nil, err
 	}
-	epoch := bootEpoch()
+	// Events keep counting from it, also when the clock is set later: order is worth more.
+	epoch := procfs.BootTime()
 	k, err := loadKernelSide(&o, epoch)
 	if err != nil {
 		return nil, err
@@ -225,19 +226,6 @@ func (r *remains) free() {
 		_ = r.waiter.close()
 	}
 	r.rings, r.notes, r.waiter = nil, nil, nil
-}
-
-// bootEpoch returns the wall-clock time of the start of CLOCK_BOOTTIME, in ns.
-// Events keep counting from it, also when the clock is set later: order is worth more.
-func bootEpoch() uint64 {
-	best, epoch := int64(math.MaxInt64), int64(0)
-	for range 16 {
-		before, wall, after := clock(unix.CLOCK_BOOTTIME), clock(unix.CLOCK_REALTIME), clock(unix.CLOCK_BOOTTIME)
-		if after-before < best {
-			best, epoch = after-before, wall-(before+after)/2
-		}
-	}
-	return uint64(epoch)
 }
 
 func clock(id int32) int64 {

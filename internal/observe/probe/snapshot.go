@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -15,8 +14,6 @@ import (
 
 // snapshotOptions say how a snapshot is taken.
 type snapshotOptions struct {
-	// Proc is where /proc is mounted; empty means /proc.
-	Proc string
 	// BootTime is the time of boot (ns since the epoch) that the times of the
 	// events count from: an event's time is BootTime + CLOCK_BOOTTIME.
 	BootTime uint64
@@ -61,14 +58,11 @@ func (o *snapshotOptions) now() uint64 {
 //
 // Only a host without readable /proc gives no snapshot.
 func takeSnapshot(o snapshotOptions) (*event.Snapshot, *included, error) {
-	r, err := procfs.Open(cmp.Or(o.Proc, "/proc"))
+	r, err := procfs.Open("/proc")
 	if err != nil {
 		return nil, nil, err
 	}
 	defer r.Close()
-	if o.BootTime == 0 {
-		o.BootTime = procfs.BootTime()
-	}
 	r.SetBootTime(o.BootTime)
 
 	s := &event.Snapshot{Live: true, Machine: r.Machine()}

@@ -221,7 +221,7 @@ const (
 // The lengths of struct fd_numbers and struct socket_numbers.
 const (
 	fdNumbersSize     = 40
-	socketNumbersSize = 72
+	socketNumbersSize = 64
 )
 
 // Of the table file_flags.
@@ -361,7 +361,7 @@ func decodeSocket(f *event.FDInfo, sk []byte, name string) uint64 {
 		procfs.SetInet(f, l4Proto(typ, protocol),
 			netip.AddrPortFrom(local, le.Uint16(sk[60:])), netip.AddrPortFrom(remote, le.Uint16(sk[62:])))
 	case unix.AF_UNIX:
-		f.Type, f.Name, f.Server = event.FDUnix, name, name != "" && le.Uint16(sk[64:]) != 0
+		f.Type, f.Name, f.Server = event.FDUnix, name, name != "" && le.Uint16(sk[58:]) != 0
 		f.UnixSource, f.UnixDest = le.Uint64(sk), le.Uint64(sk[8:])
 	case unix.AF_NETLINK:
 		f.Type = event.FDNetlink

@@ -59,10 +59,9 @@ struct socket_numbers {
 	u64 sock, peer; // kernel addresses
 	u8 local[16], remote[16];
 	u32 netns;
-	u16 family, type, protocol, state;
-	u16 local_port, remote_port;
+	u16 family, type, protocol;
 	u16 named; // the name is the socket's own, not its peer's
-	u16 pad;
+	u16 local_port, remote_port;
 };
 
 // emit hands the record out. One that does not fit what is left of the buffer is asked for again.
@@ -198,7 +197,6 @@ static __always_inline void put_socket(struct scratch *s, struct sock *sk)
 	n->family = BPF_CORE_READ(sk, __sk_common.skc_family);
 	n->type = BPF_CORE_READ(sk, sk_type);
 	n->protocol = BPF_CORE_READ(sk, sk_protocol);
-	n->state = BPF_CORE_READ(sk, __sk_common.skc_state);
 	n->netns = BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum);
 	switch (n->family) {
 	case AF_INET:

@@ -404,7 +404,6 @@ typedef struct {
 
 struct sock_common {
 	possible_net_t skc_net;
-	volatile unsigned char skc_state;
 	__be32 skc_daddr, skc_rcv_saddr;
 	__be16 skc_dport;
 	u16 skc_num;
