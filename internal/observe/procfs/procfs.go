@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -56,7 +55,7 @@ type Reader struct {
 	pidns   map[uint64]uint64       // start of init, by pid namespace
 	unified string                  // where cgroup v2 is mounted, "" if it is not
 
-	done atomic.Bool
+	closed bool
 }
 
 // Open returns a reader of the /proc that is mounted at root. Process ids are
@@ -73,9 +72,10 @@ func Open(root string) (*Reader, error) {
 
 // Close frees what the reader holds.
 func (r *Reader) Close() error {
-	if r.done.Swap(true) {
+	if r.closed {
 		return nil
 	}
+	r.closed = true
 	return unix.Close(r.dir)
 }
 
