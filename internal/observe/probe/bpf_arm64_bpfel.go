@@ -176,6 +176,9 @@ type bpfScratch struct {
 	Type       uint32
 	_          [4]byte
 	File       uint64
+	Ino        uint64
+	Dev        uint32
+	Layer      uint32
 	Addr       uint64
 	Addrlen    uint32
 	Iovlen     uint32

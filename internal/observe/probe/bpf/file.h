@@ -25,19 +25,30 @@ enum layer {
 	LAYER_LOWER,
 };
 
-// file_of returns the file of a descriptor of the running task, or NULL.
+// file_of returns the file of a descriptor of the running task, or NULL. Where
+// the kernel gives a typed task, the way to the table is plain loads.
 static __always_inline struct file *file_of(s64 fd)
 {
-	struct task_struct *task = current_task();
-	struct fdtable *table;
-	struct file *file = NULL;
+	struct file *file = NULL, **files;
+	u32 max;
 
 	if (fd < 0)
 		return NULL;
-	table = BPF_CORE_READ(task, files, fdt);
-	if (!table || fd >= BPF_CORE_READ(table, max_fds))
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)) {
+		struct fdtable *table = bpf_get_current_task_btf()->files->fdt;
+
+		max = table->max_fds;
+		files = table->fd;
+	} else {
+		struct task_struct *task = current_task();
+		struct fdtable *table = BPF_CORE_READ(task, files, fdt);
+
+		max = BPF_CORE_READ(table, max_fds);
+		files = BPF_CORE_READ(table, fd);
+	}
+	if (fd >= max)
 		return NULL;
-	bpf_probe_read_kernel(&file, sizeof(file), BPF_CORE_READ(table, fd) + fd);
+	bpf_probe_read_kernel(&file, sizeof(file), files + fd);
 	return file;
 }
 
@@ -47,11 +58,6 @@ static __always_inline u32 encode_dev(u32 dev)
 	u32 major = dev >> 20, minor = dev & 0xfffff;
 
 	return (minor & 0xff) | (major << 8) | ((minor & ~0xff) << 12);
-}
-
-static __always_inline u32 inode_dev(struct inode *inode)
-{
-	return encode_dev(BPF_CORE_READ(inode, i_sb, s_dev));
 }
 
 static __always_inline u64 inode_mtime(struct inode *inode)

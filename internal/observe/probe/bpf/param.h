@@ -142,11 +142,30 @@ __noinline u32 translate(u32 table, u32 v)
 	return t->mode == TRANSLATE_KEEP ? v : out;
 }
 
+// opened returns the file behind the descriptor that the call gave, NULL if it
+// gave none, and notes inode, device and layer, which all events of opens have.
 static __always_inline struct file *opened(struct scratch *s)
 {
-	if (!s->file)
-		s->file = (u64)file_of(s->ret);
-	return (struct file *)s->file;
+	struct file *file = (void *)s->file;
+	struct super_block *sb;
+	struct inode *inode;
+
+	if (file)
+		return file;
+	s->ino = 0;
+	s->dev = 0;
+	s->layer = LAYER_NONE;
+	file = file_of(s->ret);
+	if (!file)
+		return NULL;
+	s->file = (u64)file;
+	inode = BPF_CORE_READ(file, f_inode);
+	sb = BPF_CORE_READ(inode, i_sb);
+	s->ino = BPF_CORE_READ(inode, i_ino);
+	s->dev = encode_dev(BPF_CORE_READ(sb, s_dev));
+	if (BPF_CORE_READ(sb, s_magic) == OVERLAYFS_SUPER_MAGIC)
+		s->layer = inode_layer(inode);
+	return file;
 }
 
 static __always_inline void put_open_flags(struct scratch *s, u32 v)
@@ -155,13 +174,11 @@ static __always_inline void put_open_flags(struct scratch *s, u32 v)
 	u32 flags = translate(TABLE_FILE, v) | (((v & 3) + 1) & 3);
 
 	if (file) {
-		enum layer layer = inode_layer(BPF_CORE_READ(file, f_inode));
-
 		if (BPF_CORE_READ(file, f_mode) & FMODE_CREATED)
 			flags |= SCAP_O_F_CREATED;
-		if (layer == LAYER_UPPER)
+		if (s->layer == LAYER_UPPER)
 			flags |= SCAP_UPPER_LAYER;
-		if (layer == LAYER_LOWER)
+		if (s->layer == LAYER_LOWER)
 			flags |= SCAP_LOWER_LAYER;
 	}
 	put_u32(s, flags);
@@ -176,7 +193,6 @@ static __always_inline u32 open_mode(u32 flags, u32 mode)
 static __always_inline bool put_plain(struct scratch *s, struct recipe *r)
 {
 	u64 a = s->args[r->arg & 7], x = s->args[r->aux & 7];
-	struct file *file;
 
 	switch (r->kind) {
 	case KIND_EMPTY:
@@ -229,12 +245,12 @@ static __always_inline bool put_plain(struct scratch *s, struct recipe *r)
 		put_u32(s, open_mode(x, a));
 		break;
 	case KIND_DEV:
-		file = opened(s);
-		put_u32(s, file ? inode_dev(BPF_CORE_READ(file, f_inode)) : 0);
+		opened(s);
+		put_u32(s, s->dev);
 		break;
 	case KIND_INO:
-		file = opened(s);
-		put_u64(s, file ? BPF_CORE_READ(file, f_inode, i_ino) : 0);
+		opened(s);
+		put_u64(s, s->ino);
 		break;
 	default:
 		return false;

@@ -54,25 +54,25 @@ static __always_inline int leave_to(void *ctx, struct scratch *s, struct call *c
 {
 	switch (call->maker) {
 	case MAKER_PLAIN:
-		bpf_tail_call(ctx, &makers, MAKER_PLAIN);
+		bpf_tail_call_static(ctx, &makers, MAKER_PLAIN);
 		break;
 	case MAKER_RICH:
-		bpf_tail_call(ctx, &makers, MAKER_RICH);
+		bpf_tail_call_static(ctx, &makers, MAKER_RICH);
 		break;
 	case MAKER_SOCKET:
-		bpf_tail_call(ctx, &makers, MAKER_SOCKET);
+		bpf_tail_call_static(ctx, &makers, MAKER_SOCKET);
 		break;
 	case MAKER_EXEC:
-		bpf_tail_call(ctx, &makers, MAKER_EXEC);
+		bpf_tail_call_static(ctx, &makers, MAKER_EXEC);
 		break;
 	case MAKER_CLONE:
-		bpf_tail_call(ctx, &makers, MAKER_CLONE);
+		bpf_tail_call_static(ctx, &makers, MAKER_CLONE);
 		break;
 	case MAKER_MESSAGES:
-		bpf_tail_call(ctx, &makers, MAKER_MESSAGES);
+		bpf_tail_call_static(ctx, &makers, MAKER_MESSAGES);
 		break;
 	case MAKER_SOCKETCALL:
-		bpf_tail_call(ctx, &makers, MAKER_SOCKETCALL);
+		bpf_tail_call_static(ctx, &makers, MAKER_SOCKETCALL);
 		break;
 	}
 	count_drop(call->type);
@@ -260,7 +260,7 @@ int make_messages(void *ctx)
 	if (++s->index >= total || s->index >= MAX_MESSAGES)
 		return finish(s, call);
 	submit(s, LANE_ACTIVITY);
-	bpf_tail_call(ctx, &makers, MAKER_MESSAGES);
+	bpf_tail_call_static(ctx, &makers, MAKER_MESSAGES);
 	end(s);
 	return 0;
 }

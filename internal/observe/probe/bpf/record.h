@@ -98,7 +98,10 @@ struct scratch {
 	u32 snaplen;
 	u32 compat;
 	u32 type;
-	u64 file;  // struct file that the open family resolved
+	u64 file;  // that the call opened, and what is known of it: see opened
+	u64 ino;
+	u32 dev;
+	u32 layer;
 	u64 addr;  // memory and length of a message, see message.h
 	u32 addrlen;
 	u32 iovlen;

@@ -64,10 +64,8 @@ static __always_inline void put_limit(struct scratch *s, u64 addr, u32 i)
 
 static __always_inline void put_creat_flags(struct scratch *s)
 {
-	struct file *file = opened(s);
-	enum layer layer = file ? inode_layer(BPF_CORE_READ(file, f_inode)) : LAYER_NONE;
-
-	put_u16(s, layer == LAYER_UPPER ? 1 : layer == LAYER_LOWER ? 2 : 0);
+	opened(s);
+	put_u16(s, s->layer == LAYER_UPPER ? 1 : s->layer == LAYER_LOWER ? 2 : 0);
 }
 
 static __always_inline void put_fd_path(struct scratch *s)

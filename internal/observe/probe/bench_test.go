@@ -1,0 +1,115 @@
+package probe
+
+import (
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rollcage/internal/observe/event"
+)
+
+// consume reads a probe's events until it is closed.
+func consume(p *Probe) {
+	var ev event.Event
+	for {
+		if err := p.Next(&ev); err != nil && !errors.Is(err, event.ErrIdle) {
+			if !errors.Is(err, io.EOF) {
+				panic(err)
+			}
+			return
+		}
+	}
+}
+
+// benchCalls are system calls of different cost to the probe, with what must be wanted for them to be sent.
+var benchCalls = []struct {
+	name, wanted string
+	do           func(null uintptr)
+}{
+	{"getppid", "getppid", func(uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0) }},
+	{"close", "", func(uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, 9999, 0, 0) }},
+	{"write", "write", func(null uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_WRITE, null, uintptrOf(&benchData[0]), 64) }},
+	{"open+close", "", func(uintptr) {
+		fd, _, _ := unix.RawSyscall6(unix.SYS_OPENAT, ^uintptr(99), uintptrOf(&benchPath[0]), unix.O_RDONLY, 0, 0, 0)
+		_, _, _ = unix.RawSyscall(unix.SYS_CLOSE, fd, 0, 0)
+	}},
+}
+
+var (
+	benchData [64]byte
+	benchPath = []byte("/dev/null\x00")
+)
+
+// BenchmarkCall measures what a system call costs without a probe, with one
+// that does not want the call, and with one that gets and reads its events.
+// best-ns/op is the best of many short runs, for machines that do other things too.
+//
+//	go test -run - -bench Call ./internal/observe/probe
+func BenchmarkCall(b *testing.B) {
+	needKernel(b)
+	null := must(unix.Open("/dev/null", unix.O_RDWR, 0))
+	defer unix.Close(null)
+	var all event.Interest
+	all.AddSyscalls("getppid", "write")
+	benchWith(b, "no probe", uintptr(null), nil)
+	benchWith(b, "not wanted", uintptr(null), &Options{})
+	benchWith(b, "wanted", uintptr(null), &Options{Interest: all})
+}
+
+func benchWith(b *testing.B, name string, null uintptr, o *Options) {
+	if o != nil {
+		o.WatchSelf = true
+		p, err := Open(*o)
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer p.Close()
+		go consume(p)
+	}
+	for _, c := range benchCalls {
+		b.Run(c.name+"/"+name, func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			const batch = 50
+			best := time.Duration(1<<63 - 1)
+			for range b.N/batch + 1 {
+				start := time.Now()
+				for range batch {
+					c.do(null)
+				}
+				best = min(best, time.Since(start))
+			}
+			b.ReportMetric(float64(best)/batch, "best-ns/op")
+		})
+	}
+}
+
+// BenchmarkExec measures fork, exec and exit of a small program in the same ways.
+func BenchmarkExec(b *testing.B) {
+	needKernel(b)
+	loop := func(b *testing.B) {
+		best := time.Duration(1<<63 - 1)
+		for range b.N {
+			cmd := sceneCommand("nothing")
+			cmd.Path = "/bin/true"
+			start := time.Now()
+			if err := cmd.Run(); err != nil {
+				b.Fatal(err)
+			}
+			best = min(best, time.Since(start))
+		}
+		b.ReportMetric(float64(best), "best-ns/op")
+	}
+	b.Run("no probe", loop)
+	p, err := Open(Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	go consume(p)
+	b.Run("probe", loop)
+}
