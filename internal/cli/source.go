@@ -44,15 +44,20 @@ func (o *sourceOptions) open(interest event.Interest) (event.Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, err := probe.Open(probe.Options{Interest: interest, Snaplen: o.probeSnaplen()})
+	catalog := runtime.NewCatalog(engines, slog.Default())
+	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen()}
+	if len(engines) > 0 {
+		po.OnCgroup = catalog.Expect
+	}
+	p, err := probe.Open(po)
 	if err != nil {
-		return nil, fmt.Errorf("watching the live host: %w", err)
+		return nil, errors.Join(fmt.Errorf("watching the live host: %w", err), catalog.Close())
 	}
 	if missing := procfs.MissingCapabilities(); len(missing) > 0 {
 		slog.Warn("processes that run already can be read in part only: their programs and descriptors may stay unknown",
 			"missing", strings.Join(missing, " "))
 	}
-	return runtime.NewSource(p, runtime.NewCatalog(engines, slog.Default())), nil
+	return runtime.NewSource(p, catalog), nil
 }
 
 // probeSnaplen returns the length as the probe takes it: negative for none.

@@ -13,13 +13,14 @@ import (
 )
 
 const (
-	maxKnown   = 16384                  // containers remembered
-	lookupWait = 500 * time.Millisecond // how long a container's first event waits for the facts
-	listWait   = 30 * time.Second       // how long an engine may take to list its containers
-	retryAfter = 2 * time.Second        // before a container that was not found is asked for again
-	slowFor    = 10 * time.Second       // an engine that did not answer is not waited for that long
-	firstRetry = 250 * time.Millisecond // after a lost connection; doubles up to lastRetry
-	lastRetry  = 10 * time.Second
+	maxKnown    = 16384                  // containers remembered
+	lookupWait  = 500 * time.Millisecond // how long a container's first event waits for the facts
+	listWait    = 30 * time.Second       // how long an engine may take to list its containers
+	retryAfter  = 2 * time.Second        // before a container that was not found is asked for again
+	expectPause = 50 * time.Millisecond  // after an expected container that nobody knows
+	slowFor     = 10 * time.Second       // an engine that did not answer is not waited for that long
+	firstRetry  = 250 * time.Millisecond // after a lost connection; doubles up to lastRetry
+	lastRetry   = 10 * time.Second
 )
 
 // Catalog knows the containers of several engines: it watches the engines in
@@ -160,6 +161,41 @@ func (c *Catalog) Find(id string, t host.ContainerType) *host.Container {
 	if ct != nil || tried && time.Since(last) < retryAfter {
 		return ct
 	}
+	if ct = c.ask(id, t); ct != nil {
+		return ct
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.tried) >= maxKnown {
+		clear(c.tried)
+	}
+	c.tried[id] = time.Now()
+	return c.known[id]
+}
+
+// Expect asks for a container whose cgroup is just made, given the path of the
+// cgroup, so that the facts are there before its first event. It may take as
+// long as Find. Of paths that no container is behind it takes only so many a
+// second, as who may make cgroups may give them any name.
+func (c *Catalog) Expect(cgroup string) {
+	id, _, typ, ok := host.ContainerFromCgroups("=" + cgroup)
+	if !ok {
+		return
+	}
+	c.mu.Lock()
+	known := c.known[id] != nil
+	c.mu.Unlock()
+	if known || c.ask(id, typ) != nil {
+		return
+	}
+	select {
+	case <-c.ctx.Done():
+	case <-time.After(expectPause):
+	}
+}
+
+// ask asks the engines that may own the container, nil if none knows it in time.
+func (c *Catalog) ask(id string, t host.ContainerType) *host.Container {
 	ctx, cancel := context.WithTimeout(c.ctx, lookupWait)
 	defer cancel()
 	for _, e := range c.engines {
@@ -184,13 +220,7 @@ func (c *Catalog) Find(id string, t host.ContainerType) *host.Container {
 			return ct
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.tried) >= maxKnown {
-		clear(c.tried)
-	}
-	c.tried[id] = time.Now()
-	return c.known[id]
+	return nil
 }
 
 func (c *Catalog) isSlow(e Engine) bool {

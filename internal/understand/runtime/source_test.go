@@ -356,3 +356,23 @@ func TestAnImageWithAMillionUsersIsToldInPart(t *testing.T) {
 		t.Errorf("%d users and groups are told, want %d", n, 2*maxUsers)
 	}
 }
+
+func TestAContainerIsAskedForWhenItsCgroupIsMade(t *testing.T) {
+	e := newFakeEngine(idA)
+	c := NewCatalog([]Engine{e}, quiet())
+	defer c.Close()
+	for _, path := range []string{"/", "/system.slice/ssh.service", "/system.slice/docker-" + idB + ".scope",
+		"/system.slice/docker-" + idA + ".scope", "/system.slice/docker-" + idA + ".scope/init"} {
+		c.Expect(path)
+	}
+	if got := c.Find(idA[:12], host.Docker); got == nil || got.Name != "web0" {
+		t.Errorf("found %+v", got)
+	}
+	if c.Find(idB[:12], host.Docker) != nil {
+		t.Error("found a container that is not there")
+	}
+	// The second is asked for again: the runtime may have made the cgroup first.
+	if want := []string{idB[:12], idA[:12], idB[:12]}; !slices.Equal(e.lookups, want) {
+		t.Errorf("asked for %q, want %q", e.lookups, want)
+	}
+}
