@@ -19,8 +19,18 @@ import (
 	"rollcage/internal/respond/alert"
 )
 
-// flushTime is how long outputs get at the end to deliver what waits.
+// flushTime is how long outputs get to deliver what waits when the user or the
+// time that was set wants an end.
 const flushTime = 10 * time.Second
+
+// flushContext returns the context in which outputs deliver what waits. At the
+// end of a capture nothing presses until ctx ends.
+func flushContext(ctx context.Context, live bool) (context.Context, context.CancelFunc) {
+	if live || ctx.Err() != nil {
+		return context.WithTimeout(context.Background(), flushTime)
+	}
+	return context.WithCancel(ctx)
+}
 
 type detectOptions struct {
 	sourceOptions
@@ -100,7 +110,9 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		return err
 	}
 	err = d.run(ctx, st)
-	return errors.Join(sourceEnd(err, &opts.sourceOptions), d.finish(stderr, src.Stats()))
+	flush, cancel := flushContext(ctx, opts.live())
+	defer cancel()
+	return errors.Join(sourceEnd(err, &opts.sourceOptions), d.finish(flush, stderr, src.Stats()))
 }
 
 // outputs makes the outputs that were asked for.
@@ -187,10 +199,8 @@ func (d *detector) run(ctx context.Context, st *stream) error {
 	}, nil)
 }
 
-// finish delivers what waits and sums up.
-func (d *detector) finish(w io.Writer, s event.Stats) error {
-	ctx, cancel := context.WithTimeout(context.Background(), flushTime)
-	defer cancel()
+// finish delivers what waits until ctx ends, and sums up.
+func (d *detector) finish(ctx context.Context, w io.Writer, s event.Stats) error {
 	err := d.delivery.Close(ctx)
 	fmt.Fprintf(w, "%s seen, %s raised.\n", plural(int(s.Events), "event"), plural(int(d.alerts), "alert"))
 	for i, m := range d.engine.Rules() {

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -108,6 +109,30 @@ func TestNoAlertOfACaptureIsLostToASlowOutput(t *testing.T) {
 	}
 	if got := strings.Count(stdout, "\n"); got != n {
 		t.Errorf("%d alerts, want %d", got, n)
+	}
+}
+
+func TestAlertsOfACaptureAreDeliveredWithoutHurry(t *testing.T) {
+	running := t.Context()
+	stopped, stop := context.WithCancel(t.Context())
+	stop()
+	for _, tt := range []struct {
+		name    string
+		ctx     context.Context
+		live    bool
+		pressed bool
+	}{
+		{"a capture at its end", running, false, false},
+		{"a capture that is interrupted", stopped, false, true},
+		{"a live host", running, true, true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			ctx, cancel := flushContext(tt.ctx, tt.live)
+			defer cancel()
+			if _, pressed := ctx.Deadline(); pressed != tt.pressed || ctx.Err() != nil {
+				t.Errorf("a deadline: %v, %v", pressed, ctx.Err())
+			}
+		})
 	}
 }
 
