@@ -26,6 +26,10 @@ func Supported() error {
 	if err := kernelRecent(); err != nil {
 		return err
 	}
+	if inOwnPidns() {
+		return fmt.Errorf("%w: this process is in a pid namespace of its own, where processes have other numbers; "+
+			"a container must share the host's (--pid=host)", ErrNotSupported)
+	}
 	if missing := missingCapabilities(); len(missing) > 0 {
 		return fmt.Errorf("%w: %s missing; run as root or grant it", ErrNotSupported, strings.Join(missing, " and "))
 	}
@@ -54,6 +58,17 @@ func kernelRecent() error {
 		return fmt.Errorf("%w: kernel %s is older than %d.%d", ErrNotSupported, release, oldestMajor, oldestMinor)
 	}
 	return nil
+}
+
+// hostPidns is the inode number of the host's pid namespace, a constant of the
+// kernel (PROC_PID_INIT_INO).
+const hostPidns = 0xEFFFFFFC
+
+// inOwnPidns reports whether our pid, and those in /proc, are not the host's.
+// The programs would watch us, and not who has our number on the host.
+func inOwnPidns() bool {
+	var st unix.Stat_t
+	return unix.Stat("/proc/self/ns/pid", &st) == nil && st.Ino != hostPidns
 }
 
 // missingCapabilities names what this process lacks. CAP_SYS_ADMIN includes the two.
