@@ -18,8 +18,10 @@ type Program struct {
 	conds   []nodeID
 	answers int // numbered questions about processes
 	hosts   map[string]*hostName
+	folds   []*fold // by event type, nil until there is an event of the type
 
 	reading
+	fold    *fold      // for the event's type
 	memoGen uint64     // reading for which memo is set
 	memo    *host.Memo // of the event's thread, nil if there is none
 }
@@ -38,10 +40,8 @@ const (
 	notNode
 )
 
-// node is a part of conditions, evaluated at most once per event.
+// node is a part of conditions. What is evaluated are the cells of a [fold].
 type node struct {
-	gen    uint64 // reading that val is for
-	val    bool
 	kind   nodeKind
 	scope  field.Scope
 	answer int32 // number of the question about the process, -1 if the answer is not remembered
@@ -75,6 +75,7 @@ func (p *Program) Add(n Node) (CondID, []Warning, error) {
 	}
 	p.remember(root)
 	p.num = 0 // the event that was begun has no room for new answers
+	p.folds = nil
 	p.conds = append(p.conds, root)
 	return CondID(len(p.conds) - 1), c.warnings, nil
 }
@@ -90,58 +91,71 @@ func (p *Program) Size() int { return len(p.nodes) }
 // without another event in between. An event without number shares nothing.
 func (p *Program) Eval(id CondID, e *host.Event) bool {
 	p.begin(e)
-	return p.holds(p.conds[id])
+	return p.answer(p.conds[id])
 }
 
-func (p *Program) holds(id nodeID) bool {
-	n := &p.nodes[id]
-	if n.gen == p.gen {
-		return n.val
+// begin turns to an event, as reading.begin does.
+func (p *Program) begin(e *host.Event) {
+	gen := p.gen
+	p.reading.begin(e)
+	if p.gen != gen {
+		p.fold = p.folded(e.Type())
+	}
+}
+
+// answer returns the answer of a condition, or of a node that depends on the
+// process alone.
+func (p *Program) answer(id nodeID) bool {
+	at := p.fold.as[id]
+	if at < 0 {
+		return at == isTrue
+	}
+	return p.holds(at)
+}
+
+func (p *Program) holds(at cellID) bool {
+	c := &p.fold.cells[at]
+	if c.gen == p.gen {
+		return c.val
 	}
 	var val bool
-	if n.answer >= 0 {
-		val = p.recall(n)
+	if c.answer >= 0 {
+		val = p.recall(c)
 	} else {
-		val = p.compute(n)
+		val = p.compute(c)
 	}
-	n.gen, n.val = p.gen, val
+	c.gen, c.val = p.gen, val
 	return val
 }
 
-func (p *Program) compute(n *node) bool {
-	switch n.kind {
+func (p *Program) compute(c *cell) bool {
+	switch c.kind {
 	case leafNode:
-		return n.leaf.holds(&p.reading)
+		return c.leaf.holds(&p.reading)
 	case notNode:
-		return !p.holds(n.kids[0])
-	case andNode:
-		for _, k := range n.kids {
-			if !p.holds(k) {
-				return false
-			}
-		}
-		return true
+		return !p.holds(p.fold.kids[c.first])
 	}
-	for _, k := range n.kids {
-		if p.holds(k) {
-			return true
+	decides := c.kind == orNode
+	for _, k := range p.fold.kids[c.first:c.last] {
+		if p.holds(k) == decides {
+			return decides
 		}
 	}
-	return false
+	return !decides
 }
 
 // recall returns the answer to a question about the process: the remembered
 // one, or a new one that it remembers.
-func (p *Program) recall(n *node) bool {
+func (p *Program) recall(c *cell) bool {
 	m := p.memory()
 	if m == nil {
-		return p.compute(n)
+		return p.compute(c)
 	}
-	word, bit := n.answer>>6, uint64(1)<<(n.answer&63)
+	word, bit := c.answer>>6, uint64(1)<<(c.answer&63)
 	if m.Known[word]&bit != 0 {
 		return m.Value[word]&bit != 0
 	}
-	val := p.compute(n)
+	val := p.compute(c)
 	m.Known[word] |= bit
 	if val {
 		m.Value[word] |= bit
@@ -208,7 +222,7 @@ func (p *Program) choose(id nodeID) choice {
 		return *n.choice
 	}
 	if n.scope == field.ScopeProcess {
-		if p.holds(id) {
+		if p.answer(id) {
 			return choice{yes: everything}
 		}
 		return choice{no: everything}

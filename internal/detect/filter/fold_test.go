@@ -1,0 +1,87 @@
+package filter
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+)
+
+func TestWhatTheTypeDecidesIsLeftOut(t *testing.T) {
+	const text = "evt.type = open and fd.num = 1 or evt.type in (read, write) and not (fd.num = 2 and evt.type = read) or evt.type = close"
+	for _, tt := range []struct {
+		name  string
+		typ   event.Type
+		cells int
+		root  cellID // if there is no cell
+	}{
+		{"one check is left", event.SYSCALL_OPEN_X, 1, 0},
+		{"a negation is left", event.SYSCALL_READ_X, 2, 0},
+		{"a negation of what is false is true", event.SYSCALL_WRITE_X, 0, isTrue},
+		{"the type alone makes it true", event.SYSCALL_CLOSE_X, 0, isTrue},
+		{"no part is about the type", event.SYSCALL_EXECVE_19_X, 0, isFalse},
+		{"the name is in the event", event.GENERIC_X, 11, 0},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := (&fakeHost{}).schema().NewProgram()
+			id := mustAdd(t, p, text)
+			f := p.folded(tt.typ)
+			if len(f.cells) != tt.cells || f.as[p.conds[id]] != tt.root {
+				t.Errorf("%d cells, the condition is %d; want %d cells and %d", len(f.cells), f.as[p.conds[id]], tt.cells, tt.root)
+			}
+		})
+	}
+}
+
+// randomCheck is a check with the answer that it must have.
+type randomCheck struct {
+	text string
+	want func(e *host.Event) bool
+}
+
+// randomCondition returns a condition of random checks and what it must answer.
+func randomCondition(rng *rand.Rand, checks []randomCheck, depth int) randomCheck {
+	if depth == 0 || rng.IntN(4) == 0 {
+		return checks[rng.IntN(len(checks))]
+	}
+	a, b := randomCondition(rng, checks, depth-1), randomCondition(rng, checks, depth-1)
+	switch rng.IntN(3) {
+	case 0:
+		return randomCheck{"not (" + a.text + ")", func(e *host.Event) bool { return !a.want(e) }}
+	case 1:
+		return randomCheck{"(" + a.text + " and " + b.text + ")", func(e *host.Event) bool { return a.want(e) && b.want(e) }}
+	default:
+		return randomCheck{"(" + a.text + " or " + b.text + ")", func(e *host.Event) bool { return a.want(e) || b.want(e) }}
+	}
+}
+
+func TestFoldingChangesNoAnswer(t *testing.T) {
+	h := &fakeHost{values: map[string]string{"proc.name": "bash", "fd.num": "3"}}
+	checks := []randomCheck{
+		{"fd.num = 3", func(*host.Event) bool { return true }},
+		{"proc.name = bash", func(*host.Event) bool { return true }},
+		{"proc.name = zsh", func(*host.Event) bool { return false }},
+	}
+	names := []string{"open", "read", "close", "execve"}
+	for _, name := range names {
+		checks = append(checks, randomCheck{"evt.type = " + name, func(e *host.Event) bool { return e.Info().Name == name }})
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	p := h.schema().NewProgram()
+	var conds []randomCheck
+	for range 300 {
+		c := randomCondition(rng, checks, 5)
+		mustAdd(t, p, c.text)
+		conds = append(conds, c)
+	}
+	for i, name := range append(names, "openat", "getpid") {
+		e := fakeEvent(name, uint64(i+1))
+		e.Thread = process(5)
+		for id, c := range conds {
+			if got := p.Eval(CondID(id), e); got != c.want(e) {
+				t.Errorf("%s for %s is %v", c.text, name, got)
+			}
+		}
+	}
+}
