@@ -26,12 +26,12 @@ var idleLoad = load{"idle", "nothing to do for 3 seconds", "ms", 3000}
 
 // measured is what was measured of one tool under one load.
 type measured struct {
-	wall, cpu  spread // ns per operation, of the workload itself
-	share      spread // CPUs that the tool took while the workload ran
-	toolCPU    spread // ns per operation that the tool took, until it had caught up
-	rss, peak  spread // bytes
-	seen, lost uint64
-	err        error
+	wall, cpu      spread // ns per operation, of the workload itself
+	share          spread // CPUs that the tool took while the workload ran
+	toolCPU        spread // ns per operation that the tool took, until it had caught up
+	rss, peak, own spread // bytes, as in usage
+	seen, lost     uint64
+	err            error
 }
 
 // live measures all tools under all loads, one after the other in each round,
@@ -111,6 +111,7 @@ func (b *bench) sample(ctx context.Context, l load, t *tool, m *measured) error 
 		}
 		m.tool(during.cpu-before.cpu, after.cpu-before.cpu, &r)
 		m.rss, m.peak = append(m.rss, float64(after.rss)), append(m.peak, float64(after.peak))
+		m.own = append(m.own, float64(after.own))
 	case s.under != nil:
 		// The tool waits for the workload, so its times include the workload's.
 		own := cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime() - time.Duration(r.CPUNS)

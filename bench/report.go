@@ -102,7 +102,7 @@ func (b *bench) reportLive(ctx context.Context) error {
 	for _, l := range loads {
 		t := table{title: fmt.Sprintf("Live, %s: %s; %d rounds", l.name, l.about, rounds)}
 		t.row("tool", "ns/"+l.op, "lowest highest", "× time", "CPU ns/"+l.op, "× CPU",
-			"tool CPU ns/"+l.op, "tool CPUs", "tool MB", "peak MB", "lost")
+			"tool CPU ns/"+l.op, "tool CPUs", "RSS MB", "peak MB", "own MB", "lost")
 		none := results[l.name][0]
 		for i, m := range results[l.name] {
 			if m.err != nil {
@@ -110,7 +110,7 @@ func (b *bench) reportLive(ctx context.Context) error {
 				continue
 			}
 			t.row(tools[i].name, number(m.wall, 1), m.wall.deviation(), m.wall.over(none.wall), number(m.cpu, 1), m.cpu.over(none.cpu),
-				number(m.toolCPU, 1), number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), m.lostShare(&tools[i]))
+				number(m.toolCPU, 1), number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), number(m.own, 1e6), m.lostShare(&tools[i]))
 		}
 		if err := t.write(b.out); err != nil {
 			return err
@@ -135,13 +135,13 @@ func (b *bench) reportIdle(ctx context.Context) error {
 		return err
 	}
 	t := table{title: "Live, idle: " + idleLoad.about}
-	t.row("tool", "tool CPUs", "tool MB", "peak MB", "lost")
+	t.row("tool", "tool CPUs", "RSS MB", "peak MB", "own MB", "lost")
 	for i, m := range results[idleLoad.name] {
 		if m.err != nil {
 			t.failed(own[i].name, m.err)
 			continue
 		}
-		t.row(own[i].name, number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), m.lostShare(&own[i]))
+		t.row(own[i].name, number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), number(m.own, 1e6), m.lostShare(&own[i]))
 	}
 	return t.write(b.out)
 }

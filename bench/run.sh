@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures Rollcage and its peers on this machine: prints a report and keeps it in bench/results/latest.txt.
 #
-#   bench/run.sh [-only replay|live] [-rounds N] [-limit 6m]
+#   bench/run.sh [-only replay|live] [-rounds N] [-limit 5m]
 #
 # Live numbers need root. Peers that are not here are left out, and the report says so: strace and perf are used as
 # installed, sysdig is brought by tools/sysdig.sh. It can be stopped and started again at any time.

@@ -15,8 +15,10 @@ const clockTick = 10 * time.Millisecond
 
 // usage is what a process takes of the machine.
 type usage struct {
-	cpu       time.Duration // of all its threads, so far
-	rss, peak int64         // bytes
+	cpu time.Duration // of all its threads, so far
+	// Memory in bytes: what is resident, the most that ever was, and the part
+	// that is no mapping of a file or of the kernel's rings.
+	rss, peak, own int64
 }
 
 // usageOf reads the usage of a process; memory is missing for one that ended.
@@ -42,17 +44,15 @@ func usageOf(pid int) (u usage, err error) {
 	if err != nil {
 		return u, err
 	}
+	sizes := map[string]*int64{"VmRSS": &u.rss, "VmHWM": &u.peak, "RssAnon": &u.own}
 	for line := range strings.Lines(string(status)) {
+		key, value, _ := strings.Cut(line, ":")
 		var kB int64
-		switch key, value, _ := strings.Cut(line, ":"); key {
-		case "VmRSS":
-			if _, err := fmt.Sscan(value, &kB); err == nil {
-				u.rss = kB << 10
+		if size := sizes[key]; size != nil {
+			if _, err := fmt.Sscan(value, &kB); err != nil {
+				return u, fmt.Errorf("/proc/%d/status: %q: %w", pid, line, err)
 			}
-		case "VmHWM":
-			if _, err := fmt.Sscan(value, &kB); err == nil {
-				u.peak = kB << 10
-			}
+			*size = kB << 10
 		}
 	}
 	return u, nil
