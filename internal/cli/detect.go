@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"strings"
@@ -39,7 +40,7 @@ type detectOptions struct {
 	file     string
 	url      string
 	iso8601  bool
-	all      bool
+	first    bool
 	quiet    bool
 	duration time.Duration
 }
@@ -70,7 +71,7 @@ gives its alerts. Rules files for Falco load as they are.`,
 	f.StringVar(&opts.file, "out-file", "", "append alerts to the `FILE` too; it is opened again on SIGUSR1")
 	f.StringVar(&opts.url, "out-http", "", "post alerts as JSON to the `URL` too, as falcosidekick takes them")
 	f.BoolVar(&opts.iso8601, "time-iso-8601", false, "write times as date and time in UTC")
-	f.BoolVar(&opts.all, "all-matches", false, "raise an alert for every rule that matches an event, not for the first only")
+	f.BoolVar(&opts.first, "first-match", false, "raise an alert for the first rule that matches an event only, as Falco does unless told otherwise")
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
 	return cmd
@@ -99,9 +100,10 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
-	d.delivery = alert.NewDelivery(outputs, alert.DeliveryOptions{Wait: !opts.live()})
+	d.delivery = alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(d.delivery)()
 	if opts.live() {
+		go watchLoss(ctx, src, d.delivery.Send)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 			opts.describe(), plural(len(d.engine.Rules()), "rule"))
 	}
@@ -113,6 +115,25 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	flush, cancel := flushContext(ctx, opts.live())
 	defer cancel()
 	return errors.Join(sourceEnd(err, &opts.sourceOptions), d.finish(flush, stderr, src.Stats()))
+}
+
+// patience is how long an output of a live host may try to deliver one alert,
+// so that alerts outlast a restart of their receiver.
+const patience = 10 * time.Minute
+
+func (o *detectOptions) deliveryOptions() alert.DeliveryOptions {
+	if o.live() {
+		return alert.DeliveryOptions{Timeout: patience}
+	}
+	return alert.DeliveryOptions{Wait: true}
+}
+
+// httpRetries is how often a delivery is tried again: until the time for it is up on a live host.
+func (o *detectOptions) httpRetries() int {
+	if o.live() {
+		return math.MaxInt
+	}
+	return 0 // the usual
 }
 
 // outputs makes the outputs that were asked for.
@@ -136,7 +157,7 @@ func (o *detectOptions) outputs(stdout io.Writer) ([]alert.Output, error) {
 	if o.url != "" {
 		json := alert.JSON()
 		json.ISO8601 = o.iso8601
-		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.url, Shape: json, UserAgent: "rollcage/" + version})
+		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.url, Shape: json, UserAgent: "rollcage/" + version, Retries: o.httpRetries()})
 		if err != nil {
 			return nil, usagef("--out-http: %v", err)
 		}
@@ -174,7 +195,7 @@ type detector struct {
 }
 
 func newDetector(opts *detectOptions, set *rule.Ruleset) (*detector, error) {
-	if opts.all {
+	if !opts.first {
 		opts.matching = rule.MatchAll
 	}
 	e, err := opts.engine(set)

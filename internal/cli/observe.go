@@ -242,22 +242,6 @@ func (o *observer) record(ctx context.Context, st *stream) error {
 	return err
 }
 
-// reportLoss tells on w what was lost, so that nobody takes a gap for silence.
-func reportLoss(w io.Writer, s event.Stats) {
-	if s.Dropped == 0 {
-		return
-	}
-	fmt.Fprintf(w, "%d of %d events were lost:", s.Dropped, s.Dropped+s.Events)
-	for t, n := range s.Drops {
-		name := t.String()
-		if i := t.Info(); i != nil {
-			name = i.Name
-		}
-		fmt.Fprintf(w, " %s %d", name, n)
-	}
-	fmt.Fprintln(w)
-}
-
 // describeFilterError shows where in a condition or format the mistake is.
 func describeFilterError(text string, err error) string {
 	var fe *filter.Error

@@ -95,6 +95,21 @@ func TestHealingHasABudget(t *testing.T) {
 	}
 }
 
+func TestAHealedParentGetsTheChildrenThatItMissed(t *testing.T) {
+	h := &fakeHost{threads: map[int64]*event.ThreadInfo{501: thread(501, 501, 500, "child")}}
+	r := liveRun(t, h, Options{})
+	child := r.do(501, event.SYSCALL_GETUID_X, 0).Thread
+	if child == nil || child.Parent != nil {
+		t.Fatalf("the child is %+v", child)
+	}
+	image := child.Image
+	h.threads[500] = thread(500, 500, 1, "parent")
+	parent := r.do(500, event.SYSCALL_GETUID_X, 0).Thread
+	if parent == nil || child.Parent != parent || child.Image == image {
+		t.Errorf("parent %+v, child's %+v, image new: %v", parent, child.Parent, child.Image != image)
+	}
+}
+
 func TestMissingDescriptorIsHealed(t *testing.T) {
 	h := &fakeHost{fds: map[[2]int64]event.FDInfo{{100, 9}: {Type: event.FDFileV2, Name: "/etc/passwd"}}}
 	r := liveRun(t, h, Options{})

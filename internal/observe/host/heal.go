@@ -114,7 +114,24 @@ func (s *State) searchThread(tid int64, ancestors int) *Thread {
 		return nil
 	}
 	s.place(t)
+	s.adoptOrphans(t)
 	return t
+}
+
+// adoptOrphans makes a healed process the parent of those that were born from
+// it while it was missing.
+func (s *State) adoptOrphans(parent *Thread) {
+	if parent.Leader != parent {
+		return
+	}
+	for _, t := range s.ring {
+		if t.PTID == parent.TID && t.Parent == nil && t.Leader == t && t != parent {
+			s.setParent(t, parent)
+			if t.Parent == parent {
+				s.touchProcess(t)
+			}
+		}
+	}
 }
 
 // adopt puts a thread of a snapshot, or one found on the host, into the table.
