@@ -50,6 +50,7 @@ type Probe struct {
 	waiter   *waiter
 	notices  *noticeReader
 	snapshot *event.Snapshot
+	backlog  backlog   // of the time in which the snapshot was taken
 	included *included // while events may be older than the snapshot
 	remains  *remains
 	cleanup  runtime.Cleanup
@@ -115,7 +116,7 @@ func (p *Probe) start(o *Options, epoch uint64) error {
 	if err := p.kernel.attach(o.OnCgroup != nil); err != nil {
 		return err
 	}
-	p.snapshot, p.included, err = takeSnapshot(how)
+	p.backlog.keepWhile(p.merge, func() { p.snapshot, p.included, err = takeSnapshot(how) })
 	if err != nil {
 		return fmt.Errorf("take the first snapshot: %w", err)
 	}
@@ -132,7 +133,7 @@ func (p *Probe) Next(ev *event.Event) error {
 		if p.closed.Load() {
 			return p.eof()
 		}
-		rec := p.merge.next()
+		rec, cpu := p.backlog.next(p.merge)
 		if rec == nil {
 			p.caughtUp.Store(p.merge.mark)
 			if !p.waiter.wait() {
@@ -151,7 +152,7 @@ func (p *Probe) Next(ev *event.Event) error {
 				continue
 			}
 		}
-		ev.CPU, ev.Hidden = p.merge.last.cpu, false
+		ev.CPU, ev.Hidden = cpu, false
 		p.events.Add(1)
 		p.waiter.busy()
 		return nil

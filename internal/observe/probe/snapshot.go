@@ -90,21 +90,35 @@ func scan(r *procfs.Reader, o *snapshotOptions) ([]*event.ThreadInfo, *included,
 		}
 	}
 	in := newIncluded()
-	threads, err := scanProc(r, o, in)
+	threads, err := readOthers(r, map[int64]bool{}, o, in)
 	in.end = o.now()
 	return threads, in, err
 }
 
-// scanProc reads all threads and descriptors from /proc.
-func scanProc(r *procfs.Reader, o *snapshotOptions, in *included) ([]*event.ThreadInfo, error) {
-	pids, err := r.PIDs()
-	if err != nil {
-		return nil, err
-	}
-	slices.Sort(pids)
+// maxPasses bounds how often the list of processes is read for those that are
+// new. Each pass is shorter than the one before: there is less to read meanwhile.
+const maxPasses = 8
+
+// readOthers reads the processes that are not known yet from /proc, and then
+// those that have come meanwhile. A child that was born before its parent's
+// descriptors were read must not be left to its clone event, by which it
+// would inherit what the parent had later.
+func readOthers(r *procfs.Reader, known map[int64]bool, o *snapshotOptions, in *included) ([]*event.ThreadInfo, error) {
 	var all []*event.ThreadInfo
-	for _, pid := range pids {
-		all = append(all, readProcess(r, pid, o, in)...)
+	for range maxPasses {
+		pids, err := r.PIDs()
+		if err != nil {
+			return all, err
+		}
+		slices.Sort(pids)
+		pids = slices.DeleteFunc(pids, func(pid int64) bool { return known[pid] })
+		if len(pids) == 0 {
+			break
+		}
+		for _, pid := range pids {
+			known[pid] = true
+			all = append(all, readProcess(r, pid, o, in)...)
+		}
 	}
 	return all, nil
 }

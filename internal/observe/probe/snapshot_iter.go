@@ -149,13 +149,15 @@ func scanIterators(it *iterators, r *procfs.Reader, o *snapshotOptions, in *incl
 	if err != nil {
 		return nil, err
 	}
-	return assemble(records, fds.processes, begin, r, o, in), nil
+	return assemble(records, fds.processes, begin, r, o, in)
 }
 
-// assemble joins the records of the two passes.
+// assemble joins the records of the two passes and reads what they lack:
+// processes that were born meanwhile, and those that a kernel hides from BPF.
 func assemble(records []threadRecord, fds map[int64]*scannedFDs, begin uint64, r *procfs.Reader, o *snapshotOptions,
-	in *included) []*event.ThreadInfo {
+	in *included) ([]*event.ThreadInfo, error) {
 	leaders := make(map[int64]*event.ThreadInfo, len(records))
+	known := make(map[int64]bool, len(records))
 	for i := range records {
 		t := &records[i]
 		pid := t.info.PID
@@ -174,7 +176,7 @@ func assemble(records []threadRecord, fds map[int64]*scannedFDs, begin uint64, r
 		if !t.whole {
 			r.Program(t.info)
 		}
-		leaders[pid] = t.info
+		leaders[pid], known[pid] = t.info, true
 	}
 	all := make([]*event.ThreadInfo, 0, len(records))
 	for i := range records {
@@ -189,19 +191,6 @@ func assemble(records []threadRecord, fds map[int64]*scannedFDs, begin uint64, r
 		in.addThread(t.info, t.at)
 		all = append(all, t.info)
 	}
-	return append(all, readOthers(r, leaders, o, in)...)
-}
-
-// readOthers reads the processes that /proc knows and the iterators did not
-// give: those born meanwhile, and those that a kernel hides from BPF.
-func readOthers(r *procfs.Reader, known map[int64]*event.ThreadInfo, o *snapshotOptions,
-	in *included) []*event.ThreadInfo {
-	pids, _ := r.PIDs() // without them we have what the iterators gave
-	var all []*event.ThreadInfo
-	for _, pid := range pids {
-		if known[pid] == nil {
-			all = append(all, readProcess(r, pid, o, in)...)
-		}
-	}
-	return all
+	others, err := readOthers(r, known, o, in)
+	return append(all, others...), err
 }
