@@ -13,20 +13,21 @@ import (
 // what one event needs of it does.
 type fold struct {
 	cells []cell
-	kids  []cellID // of all cells
-	as    []cellID // by nodeID: the cell with the answer, isFalse, isTrue or notAsked
+	conds []cellID // by CondID: what has the answer
+	as    []cellID // the same by nodeID, notAsked for some
 }
 
 // cell is a node that is left.
 type cell struct {
-	gen         uint64 // reading that val is for
-	leaf        leaf
-	first, last int32 // its operands in fold.kids
-	answer      int32 // as in node
-	kind        nodeKind
-	val         bool
+	gen    uint64 // reading that val is for
+	val    bool
+	kind   nodeKind
+	answer int32    // as in node
+	kids   []cellID // the operands that are left
+	leaf   leaf
 }
 
+// cellID is a cell of a fold, isFalse or isTrue.
 type cellID int32
 
 // What stands for nodes that are no cell.
@@ -58,7 +59,7 @@ func (p *Program) newFold(t event.Type) *fold {
 		f.out.as[id] = notAsked
 	}
 	for _, root := range p.conds {
-		f.place(root)
+		f.out.conds = append(f.out.conds, f.place(root))
 	}
 	for id := range p.nodes {
 		if p.nodes[id].scope == field.ScopeProcess {
@@ -158,9 +159,6 @@ func (f *folder) place(id nodeID) cellID {
 	for i, kid := range f.kids[id] {
 		kids[i] = f.place(kid)
 	}
-	c := &f.out.cells[at]
-	c.first = int32(len(f.out.kids))
-	f.out.kids = append(f.out.kids, kids...)
-	c.last = int32(len(f.out.kids))
+	f.out.cells[at].kids = kids
 	return at
 }

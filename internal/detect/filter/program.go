@@ -91,7 +91,7 @@ func (p *Program) Size() int { return len(p.nodes) }
 // without another event in between. An event without number shares nothing.
 func (p *Program) Eval(id CondID, e *host.Event) bool {
 	p.begin(e)
-	return p.answer(p.conds[id])
+	return p.answer(p.fold.conds[id])
 }
 
 // begin turns to an event, as reading.begin does.
@@ -103,59 +103,64 @@ func (p *Program) begin(e *host.Event) {
 	}
 }
 
-// answer returns the answer of a condition, or of a node that depends on the
-// process alone.
-func (p *Program) answer(id nodeID) bool {
-	at := p.fold.as[id]
+// answer returns the answer of a cell, which may be known for all events of the type.
+func (p *Program) answer(at cellID) bool {
 	if at < 0 {
 		return at == isTrue
 	}
-	return p.holds(at)
+	return p.holds(p.fold, at)
 }
 
-func (p *Program) holds(at cellID) bool {
-	c := &p.fold.cells[at]
+// holds returns the answer of a cell of f, which is p.fold.
+func (p *Program) holds(f *fold, at cellID) bool {
+	c := &f.cells[at]
 	if c.gen == p.gen {
 		return c.val
 	}
 	var val bool
 	if c.answer >= 0 {
-		val = p.recall(c)
+		val = p.recall(f, c)
 	} else {
-		val = p.compute(c)
+		val = p.compute(f, c)
 	}
 	c.gen, c.val = p.gen, val
 	return val
 }
 
-func (p *Program) compute(c *cell) bool {
+func (p *Program) compute(f *fold, c *cell) bool {
 	switch c.kind {
 	case leafNode:
 		return c.leaf.holds(&p.reading)
 	case notNode:
-		return !p.holds(p.fold.kids[c.first])
+		return !p.holds(f, c.kids[0])
+	case andNode:
+		for _, k := range c.kids {
+			if !p.holds(f, k) {
+				return false
+			}
+		}
+		return true
 	}
-	decides := c.kind == orNode
-	for _, k := range p.fold.kids[c.first:c.last] {
-		if p.holds(k) == decides {
-			return decides
+	for _, k := range c.kids {
+		if p.holds(f, k) {
+			return true
 		}
 	}
-	return !decides
+	return false
 }
 
 // recall returns the answer to a question about the process: the remembered
 // one, or a new one that it remembers.
-func (p *Program) recall(c *cell) bool {
+func (p *Program) recall(f *fold, c *cell) bool {
 	m := p.memory()
 	if m == nil {
-		return p.compute(c)
+		return p.compute(f, c)
 	}
 	word, bit := c.answer>>6, uint64(1)<<(c.answer&63)
 	if m.Known[word]&bit != 0 {
 		return m.Value[word]&bit != 0
 	}
-	val := p.compute(c)
+	val := p.compute(f, c)
 	m.Known[word] |= bit
 	if val {
 		m.Value[word] |= bit
@@ -222,7 +227,7 @@ func (p *Program) choose(id nodeID) choice {
 		return *n.choice
 	}
 	if n.scope == field.ScopeProcess {
-		if p.answer(id) {
+		if p.answer(p.fold.as[id]) {
 			return choice{yes: everything}
 		}
 		return choice{no: everything}
