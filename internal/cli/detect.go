@@ -100,16 +100,16 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
+	st, err := newStream(src, opts.live())
+	if err != nil {
+		return err
+	}
 	d.delivery = alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(d.delivery)()
 	if opts.live() {
 		go watchLoss(ctx, src, d.delivery.Send)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 			opts.describe(), plural(len(d.engine.Rules()), "rule"))
-	}
-	st, err := newStream(src, opts.live())
-	if err != nil {
-		return err
 	}
 	err = d.run(ctx, st)
 	flush, cancel := flushContext(ctx, opts.live())

@@ -100,7 +100,7 @@ func worldThreads() []*event.ThreadInfo {
 
 const boxJSON = `{"container":{"type":0,"id":"3ad7b26ded6d","name":"web","image":"nginx:1.27","imagerepo":"nginx","imagetag":"1.27",` +
 	`"imageid":"6f7e2741b66b","imagedigest":"sha256:d977","full_id":"3ad7b26ded6d0000","ip":"172.17.0.2","privileged":true,"host_pid":false,` +
-	`"User":"33","labels":{"maintainer":"web-team","rollcage.health":"healthy","com.docker.compose.project":"shop","com.docker.compose.service":"front","empty":"","io.kubernetes.pod.name":"web-1","io.kubernetes.pod.namespace":"shop","io.kubernetes.pod.uid":"u-1","app":"shop"},` +
+	`"User":"33","rollcage_health":"healthy","labels":{"maintainer":"web-team","com.docker.compose.project":"shop","com.docker.compose.service":"front","empty":"","io.kubernetes.pod.name":"web-1","io.kubernetes.pod.namespace":"shop","io.kubernetes.pod.uid":"u-1","app":"shop"},` +
 	`"Mounts":[{"Source":"/proc","Destination":"/host/proc","Mode":"ro","RW":false,"Propagation":"rslave"},` +
 	`{"Source":"/var/run/docker.sock","Destination":"/sock","Mode":"","RW":true,"Propagation":"private"}],` +
 	`"pod_sandbox_id":"5ca1ab1e0000ffff","pod_sandbox_labels":{"app":"web"},"cni_json":"{\"if\":\"eth0\"}"}}`

@@ -9,9 +9,9 @@ import (
 )
 
 // The facts about a container travel as JSON in container events, in the form
-// that the captures of others have. Health is not in that form: it travels as
-// a label of ours that is taken out again.
-const healthLabel = "rollcage.health"
+// that the captures of others have. Health is not in that form: it has a key
+// of ours, which others pass over.
+const healthKey = "rollcage_health"
 
 // errContainerJSON is wrapped by the errors of ParseContainerJSON.
 var errContainerJSON = errors.New("malformed container JSON")
@@ -32,6 +32,7 @@ func (c *Container) containerKeys() []jsonKey {
 		{"is_pod_sandbox", &c.IsPodSandbox}, {"pod_sandbox_id", &c.PodSandboxID}, {"pod_sandbox_labels", &c.PodSandboxLabels},
 		{"Mounts", &c.Mounts}, {"port_mappings", &c.PortMappings},
 		{"Healthcheck", &c.Healthcheck}, {"LivenessProbe", &c.Liveness}, {"ReadinessProbe", &c.Readiness},
+		{healthKey, &c.Health},
 	}
 }
 
@@ -81,10 +82,6 @@ func (c *Container) complete(lookup json.RawMessage) {
 	if len(lookup) > 0 && json.Unmarshal(lookup, &state) == nil && state != found {
 		c.Known = false
 	}
-	if h, ok := c.Labels[healthLabel]; ok {
-		c.Health = h
-		delete(c.Labels, healthLabel)
-	}
 	if len(c.ID) == 64 {
 		c.FullID, c.ID = c.ID, shortID(c.ID, c.Type)
 	}
@@ -113,17 +110,9 @@ func splitImage(image, tag, digest string) (string, string, string) {
 // reads it, with the outer "container" key and without a NUL. Equal facts give
 // equal bytes.
 func (c *Container) AppendJSON(b []byte) []byte {
-	out := *c
-	if c.Health != "" {
-		out.Labels = make(map[string]string, len(c.Labels)+1)
-		for k, v := range c.Labels {
-			out.Labels[k] = v
-		}
-		out.Labels[healthLabel] = c.Health
-	}
 	b = append(b, `{"container":{"type":`...)
 	b = appendValue(b, int32(c.Type))
-	for _, k := range out.containerKeys() {
+	for _, k := range c.containerKeys() {
 		if p, ok := k.value.(**Probe); ok && *p == nil {
 			continue
 		}

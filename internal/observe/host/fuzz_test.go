@@ -105,7 +105,7 @@ func rawEvent(typ event.Type, size byte) []byte {
 }
 
 func FuzzContainerJSON(f *testing.F) {
-	f.Add([]byte(`{"container":{"id":"abc","type":0,"labels":{"a":"b","rollcage.health":"healthy"},"Mounts":[{"Source":"a"}]}}` + "\x00"))
+	f.Add([]byte(`{"container":{"id":"abc","type":0,"labels":{"a":"b"},"rollcage_health":"healthy","Mounts":[{"Source":"a"}]}}` + "\x00"))
 	f.Add([]byte(`{"id":"abc","type":1,"name":"a","image":"b:c@d"}`))
 	f.Add([]byte(`{"container":null}`))
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -38,7 +38,8 @@ type Catalog struct {
 	known   map[string]*host.Container // by 12-character id
 	tried   map[string]time.Time       // ids that were not found, and when
 	slow    map[Engine]time.Time       // engines that did not answer, and when
-	changes []Change                   // not fetched yet
+	changes []Change                   // not fetched yet, one for each container
+	at      map[string]int             // where a container's is in changes
 }
 
 // NewCatalog starts to watch the engines, which the catalog closes in the end.
@@ -47,7 +48,7 @@ func NewCatalog(engines []Engine, log *slog.Logger) *Catalog {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Catalog{
 		engines: engines, log: log, ctx: ctx, cancel: cancel,
-		known: map[string]*host.Container{}, tried: map[string]time.Time{}, slow: map[Engine]time.Time{},
+		at: map[string]int{}, known: map[string]*host.Container{}, tried: map[string]time.Time{}, slow: map[Engine]time.Time{},
 	}
 	for _, e := range engines {
 		c.done.Add(1)
@@ -119,7 +120,13 @@ func (c *Catalog) add(ch Change) {
 	} else {
 		c.remember(ch.Container)
 	}
-	c.changes = append(c.changes, ch)
+	// Only the last change counts, so that they do not pile up when nobody fetches them.
+	if i, ok := c.at[ch.Container.ID]; ok {
+		c.changes[i] = ch
+	} else {
+		c.at[ch.Container.ID] = len(c.changes)
+		c.changes = append(c.changes, ch)
+	}
 	c.news.Store(true)
 }
 
@@ -144,6 +151,7 @@ func (c *Catalog) Changes() []Change {
 	defer c.mu.Unlock()
 	out := c.changes
 	c.changes = nil
+	clear(c.at)
 	c.news.Store(false)
 	return out
 }

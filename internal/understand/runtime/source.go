@@ -85,7 +85,7 @@ func (s *Source) Next(ev *event.Event) error {
 		for _, ch := range s.catalog.Changes() {
 			s.change(ch)
 		}
-		if err == event.ErrIdle {
+		if len(s.users.results) > 0 {
 			s.tell(s.users.ready())
 		}
 		if err == nil {
