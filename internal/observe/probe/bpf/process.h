@@ -289,7 +289,8 @@ static __always_inline void put_clone_tail(struct scratch *s, struct task_struct
 	put_u32(s, BPF_CORE_READ(task, cred, egid.val));
 	put_u64(s, pid_nr(BPF_CORE_READ(task, thread_pid), level));
 	put_u64(s, pid_nr(BPF_CORE_READ(task, group_leader, thread_pid), level));
-	put_u64(s, BPF_CORE_READ(pidns_of(task), child_reaper, start_boottime) + boot_epoch);
+	// Unlike all other times this one counts from the start of the machine.
+	put_u64(s, BPF_CORE_READ(pidns_of(task), child_reaper, start_boottime));
 }
 
 static __always_inline u32 tty_of(struct task_struct *task)
