@@ -55,10 +55,13 @@ func (b *bench) reportReplay(ctx context.Context) error {
 		return err
 	}
 	t := table{title: fmt.Sprintf("Replay: from the file to the text of alerts, one goroutine, %d rounds", rounds)}
-	t.row("capture", "rules", "Mevents/s", "ns/event", "lowest highest", "CPU ns/event", "allocations/1000", "alerts/million")
+	t.row("capture", "rules", "Mevents/s", "ns/event", "low high", "CPU ns/event", "allocations/1000", "alerts/million")
 	for _, c := range captures {
 		for _, name := range c.names {
 			m := c.metrics[name]
+			if n := m["rules"].median(); n > 1 {
+				name = fmt.Sprintf("%s: %.0f", name, n)
+			}
 			t.row(fmt.Sprintf("%s, %.0f MB", c.name, megabytes(c.path)), name,
 				number(m["Mevents/s"], 1), number(m["ns/event"], 1), m["ns/event"].deviation(), number(m["cpu-ns/event"], 1),
 				number(m["allocs/1000"], 1), number(m["alerts/Mevent"], 1))
@@ -73,7 +76,7 @@ func (b *bench) reportReplay(ctx context.Context) error {
 // reportReaders compares whole programs, with their start.
 func (b *bench) reportReaders(readers []reader, reads []*read) error {
 	t := table{title: fmt.Sprintf("Replay of the made-up host by whole programs: -r FILE '%s'", comparedFilter)}
-	t.row("program", "Mevents/s", "seconds", "lowest highest", "CPU s", "× time", "matches")
+	t.row("program", "Mevents/s", "seconds", "low high", "CPU s", "× time", "matches")
 	for i, r := range readers {
 		m := reads[i]
 		if m.err != nil {
@@ -101,7 +104,7 @@ func (b *bench) reportLive(ctx context.Context) error {
 	}
 	for _, l := range loads {
 		t := table{title: fmt.Sprintf("Live, %s: %s; %d rounds", l.name, l.about, rounds)}
-		t.row("tool", "ns/"+l.op, "lowest highest", "× time", "CPU ns/"+l.op, "× CPU",
+		t.row("tool", "ns/"+l.op, "low high", "× time", "CPU ns/"+l.op, "× CPU",
 			"tool CPU ns/"+l.op, "tool CPUs", "RSS MB", "peak MB", "own MB", "lost")
 		none := results[l.name][0]
 		for i, m := range results[l.name] {
