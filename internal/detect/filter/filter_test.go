@@ -50,7 +50,6 @@ type script struct {
 	shared  *Program
 	event   string
 	num     uint64
-	started uint64 // number of the event that the given values belong to
 }
 
 func newScript(t *testing.T, name string) *script {

@@ -17,8 +17,6 @@ type testFunc func(v *field.Value) bool
 
 func (f testFunc) holds(v *field.Value) bool { return f(v) }
 
-func never(*field.Value) bool { return false }
-
 // notTest inverts a test.
 type notTest struct{ test }
 

@@ -81,16 +81,6 @@ func (e *entry) invalid(w *where, code Code, format string, args ...any) {
 	e.r.report(w, code, format, args...)
 }
 
-// key returns the node of a key itself.
-func (e *entry) key(name string) *yaml.Node {
-	for i := 0; i+1 < len(e.node.Content); i += 2 {
-		if e.node.Content[i].Value == name {
-			return e.node.Content[i]
-		}
-	}
-	return nil
-}
-
 // value returns the value of a key, nil if the key is not there.
 func (e *entry) value(name string) *yaml.Node {
 	for i := 0; i+1 < len(e.node.Content); i += 2 {

@@ -62,7 +62,6 @@ func liveEvents(t testing.TB, n int) []record {
 		b := eventBytes(t, ts, 10, event.SYSCALL_READ_X, 5, "hello", 3, 4096)
 		switch i % 3 {
 		case 1:
-			b = eventBytes(t, ts, 10, event.SYSCALL_OPENAT_E, nil, "/f", 1, 0)
 			b = eventBytes(t, ts, 10, event.SYSCALL_OPENAT_2_E, -100, "/f", 1, 0)
 		case 2:
 			b = eventBytes(t, ts, -1, event.CONTAINER_JSON_2_E, strings.Repeat("x", i))
