@@ -44,12 +44,12 @@ func TestFiles(t *testing.T) {
 
 type script struct {
 	*testing.T
-	name    string
-	line    int
-	host    *fakeHost
-	shared  *Program
-	event   string
-	num     uint64
+	name   string
+	line   int
+	host   *fakeHost
+	shared *Program
+	event  string
+	num    uint64
 }
 
 func newScript(t *testing.T, name string) *script {
