@@ -159,11 +159,14 @@ func nextFD(t *host.Thread) int64 {
 	return n
 }
 
+// inProgress is EINPROGRESS, with which the connect of a socket that does not wait succeeds.
+const inProgress = -115
+
 // needDescriptors sees to it that the descriptors which the event uses are
 // there. A socket that is connected or bound is made on the way, other
 // descriptors must have been opened.
 func (w *world) needDescriptors(c *call) {
-	if res, failed := c.values["res"].(uint64); failed && int64(res) < 0 {
+	if res, given := c.values["res"].(uint64); given && int64(res) < 0 && int64(res) != inProgress {
 		return
 	}
 	for _, name := range []string{"fd", "oldfd"} {
