@@ -1,6 +1,9 @@
 package filter
 
 import (
+	"cmp"
+	"slices"
+
 	"rollcage/internal/detect/field"
 	"rollcage/internal/observe/event"
 )
@@ -8,9 +11,11 @@ import (
 // fold is a program as it is for the events of one type. Checks of the type
 // are answered once for all, and with them what they decide: most conditions
 // name several types and ask something else for each, so that for one type
-// about half of the nodes is left. Those lie together in the order in which
-// they are asked: a program of hundreds of rules does not fit the first cache,
-// what one event needs of it does.
+// about half of the nodes is left. Groups with one operand left become that
+// operand, groups in groups of the same kind become one, and what many
+// conditions share is asked first, as it is likely known. The nodes lie together in
+// the order in which they are asked: a program of hundreds of rules does not
+// fit the first cache, what one event needs of it does.
 type fold struct {
 	cells []cell
 	conds []cellID // by CondID: what has the answer
@@ -50,14 +55,15 @@ func (p *Program) folded(t event.Type) *fold {
 }
 
 func (p *Program) newFold(t event.Type) *fold {
-	f := &folder{nodes: p.nodes, typ: t, same: make([]nodeID, len(p.nodes)), kids: make([][]nodeID, len(p.nodes))}
+	n := len(p.nodes)
+	f := &folder{nodes: p.nodes, typ: t, same: make([]nodeID, n), kids: make([][]nodeID, n), uses: make([]int, n)}
 	for id := range p.nodes { // operands were made before the nodes that have them
 		f.node(nodeID(id))
 	}
-	f.out.as = make([]cellID, len(p.nodes))
-	for id := range f.out.as {
-		f.out.as[id] = notAsked
+	for _, root := range p.conds {
+		f.use(f.same[root])
 	}
+	f.out.as = slices.Repeat([]cellID{notAsked}, n)
 	for _, root := range p.conds {
 		f.out.conds = append(f.out.conds, f.place(root))
 	}
@@ -75,6 +81,7 @@ type folder struct {
 	typ   event.Type
 	same  []nodeID   // by node: what has the same answer, itself, an operand or one of the two below
 	kids  [][]nodeID // by node: the operands that are left
+	uses  []int      // by node: conditions and nodes that ask it
 	out   fold
 }
 
@@ -135,6 +142,19 @@ func (f *folder) group(id nodeID, decides, idle nodeID) {
 	}
 }
 
+// use counts who asks the nodes of a condition.
+func (f *folder) use(id nodeID) {
+	if id < 0 {
+		return
+	}
+	if f.uses[id]++; f.uses[id] > 1 {
+		return
+	}
+	for _, kid := range f.kids[id] {
+		f.use(kid)
+	}
+}
+
 // place gives a node its cell, and its operands theirs behind it.
 func (f *folder) place(id nodeID) cellID {
 	if f.out.as[id] != notAsked {
@@ -155,10 +175,35 @@ func (f *folder) place(id nodeID) cellID {
 	n, at := &f.nodes[id], cellID(len(f.out.cells))
 	f.out.as[id] = at
 	f.out.cells = append(f.out.cells, cell{kind: n.kind, leaf: n.leaf, answer: n.answer})
-	kids := make([]cellID, len(f.kids[id]))
-	for i, kid := range f.kids[id] {
+	operands := f.operands(nil, id)
+	slices.SortStableFunc(operands, func(a, b nodeID) int { return cmp.Compare(f.price(a), f.price(b)) })
+	kids := make([]cellID, len(operands))
+	for i, kid := range operands {
 		kids[i] = f.place(kid)
 	}
 	f.out.cells[at].kids = kids
 	return at
+}
+
+// operands appends the operands of a node, and in the place of one that is a
+// group of the same kind and nobody else's, its operands.
+func (f *folder) operands(to []nodeID, id nodeID) []nodeID {
+	for _, kid := range f.kids[id] {
+		if k := &f.nodes[kid]; k.kind == f.nodes[id].kind && k.kind != notNode && k.answer < 0 && f.uses[kid] == 1 {
+			to = f.operands(to, kid)
+		} else {
+			to = append(to, kid)
+		}
+	}
+	return to
+}
+
+// price is what an operand costs where it stands: the first who asks pays,
+// for the others it is known.
+func (f *folder) price(id nodeID) int {
+	n := &f.nodes[id]
+	if n.answer >= 0 {
+		return costMemo
+	}
+	return n.cost / max(1, f.uses[id])
 }

@@ -10,27 +10,52 @@ import (
 
 func TestWhatTheTypeDecidesIsLeftOut(t *testing.T) {
 	const text = "evt.type = open and fd.num = 1 or evt.type in (read, write) and not (fd.num = 2 and evt.type = read) or evt.type = close"
+	const nested = "fd.num = 3 and (evt.type = read or fd.num = 1 and fd.num = 2)"
 	for _, tt := range []struct {
-		name  string
-		typ   event.Type
-		cells int
-		root  cellID // if there is no cell
+		name, text string
+		typ        event.Type
+		cells      int
+		root       cellID // if there is no cell
 	}{
-		{"one check is left", event.SYSCALL_OPEN_X, 1, 0},
-		{"a negation is left", event.SYSCALL_READ_X, 2, 0},
-		{"a negation of what is false is true", event.SYSCALL_WRITE_X, 0, isTrue},
-		{"the type alone makes it true", event.SYSCALL_CLOSE_X, 0, isTrue},
-		{"no part is about the type", event.SYSCALL_EXECVE_19_X, 0, isFalse},
-		{"the name is in the event", event.GENERIC_X, 11, 0},
+		{"one check is left", text, event.SYSCALL_OPEN_X, 1, 0},
+		{"a negation is left", text, event.SYSCALL_READ_X, 2, 0},
+		{"a negation of what is false is true", text, event.SYSCALL_WRITE_X, 0, isTrue},
+		{"the type alone makes it true", text, event.SYSCALL_CLOSE_X, 0, isTrue},
+		{"no part is about the type", text, event.SYSCALL_EXECVE_19_X, 0, isFalse},
+		{"the name is in the event", text, event.GENERIC_X, 11, 0},
+		{"a group that is decided", nested, event.SYSCALL_READ_X, 1, 0},
+		{"a group in a group of its kind", nested, event.SYSCALL_OPEN_X, 4, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := (&fakeHost{}).schema().NewProgram()
-			id := mustAdd(t, p, text)
+			id := mustAdd(t, p, tt.text)
 			f := p.folded(tt.typ)
-			if len(f.cells) != tt.cells || f.as[p.conds[id]] != tt.root {
-				t.Errorf("%d cells, the condition is %d; want %d cells and %d", len(f.cells), f.as[p.conds[id]], tt.cells, tt.root)
+			if len(f.cells) != tt.cells || f.conds[id] != tt.root {
+				t.Errorf("%d cells, the condition is %d; want %d cells and %d", len(f.cells), f.conds[id], tt.cells, tt.root)
 			}
 		})
+	}
+}
+
+func TestWhatConditionsShareIsAskedFirst(t *testing.T) {
+	h := &fakeHost{values: map[string]string{"fd.name": "/x", "fd.num": "7", "evt.rawres": "7"}}
+	p := h.schema().NewProgram()
+	one := mustAdd(t, p, "fd.name = /y and fd.num = 1 and fd.num = 2")
+	e := fakeEvent("openat", 1)
+	if h.reads = 0; p.Eval(one, e) || h.reads != 1 {
+		t.Errorf("%d reads, want only the cheap one of a number", h.reads)
+	}
+	for _, c := range []string{"fd.num = 3", "fd.num = 4", "evt.rawres = 5", "evt.rawres = 6"} {
+		mustAdd(t, p, "fd.name = /y and "+c)
+	}
+	h.reads, e.Num = 0, 2
+	for id := range CondID(p.Len()) {
+		if p.Eval(id, e) {
+			t.Errorf("condition %d is true", id)
+		}
+	}
+	if h.reads != 1 {
+		t.Errorf("%d reads, want only the one of the name that all conditions need", h.reads)
 	}
 }
 
