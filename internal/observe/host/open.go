@@ -19,7 +19,7 @@ type openParams struct {
 	enterDirfd, enterName, enterFlags int8
 }
 
-var opens = map[event.Type]openParams{
+var opens = [...]openParams{
 	event.SYSCALL_OPEN_X:              {-1, 1, 2, 4, 5, -1, 0, 1},
 	event.SYSCALL_CREAT_X:             {-1, 1, -1, 3, 4, -1, 0, -1},
 	event.SYSCALL_OPENAT_2_X:          {1, 2, 3, 5, 6, 0, 1, 2},
@@ -44,8 +44,8 @@ func (s *State) applyOpen(he *Event) {
 	if !ok || num < 0 {
 		return
 	}
-	p := opens[he.Type()]
-	o := s.readOpen(he, &p)
+	p := &opens[he.Type()]
+	o := s.readOpen(he, p)
 	fd := s.newFD()
 	fd.Type = event.FDFileV2
 	if o.flags&flagDirectory != 0 {
@@ -60,9 +60,12 @@ func (s *State) applyOpen(he *Event) {
 	fd.CloseOnExec, fd.Created = o.flags&flagCloexec != 0, o.flags&flagCreated != 0
 	if o.named {
 		fd.Raw = s.intern(o.name)
-		if he.Type() == event.SYSCALL_OPEN_BY_HANDLE_AT_X && o.name != "" && o.name[0] != '/' {
-			fd.Name = s.intern(o.name) // resolved by the kernel, as far as it could
-		} else {
+		switch {
+		case plain(o.name):
+			fd.Name = fd.Raw
+		case he.Type() == event.SYSCALL_OPEN_BY_HANDLE_AT_X && o.name != "" && o.name[0] != '/':
+			fd.Name = fd.Raw // resolved by the kernel, as far as it could
+		default:
 			fd.Name = s.pathAt(he.Thread, o.dirfd, o.name)
 		}
 	}

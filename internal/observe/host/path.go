@@ -81,6 +81,23 @@ func (s *State) pathAt(t *Thread, dirfd int64, path string) string {
 	return s.printable(s.scratch)
 }
 
+// plain reports whether a path is absolute and already as pathAt returns it.
+// It answers false for some that are, but not for those that are usual.
+func plain(path string) bool {
+	if len(path) < 2 || path[0] != '/' || path[len(path)-1] == '/' {
+		return false
+	}
+	for i := range len(path) {
+		switch c := path[i]; {
+		case c < 0x20 || c >= 0x7f:
+			return false
+		case (c == '/' || c == '.') && i > 0 && path[i-1] == '/':
+			return false
+		}
+	}
+	return true
+}
+
 // printable keeps a name as it is stored for descriptors: without control characters.
 func (s *State) printable(b []byte) string {
 	s.clean = event.AppendPrintable(s.clean[:0], event.String(b))
