@@ -32,6 +32,7 @@ var benchCalls = []struct {
 }{
 	{"getppid", "getppid", func(uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_GETPPID, 0, 0, 0) }},
 	{"close", "", func(uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, 9999, 0, 0) }},
+	{"lseek", "lseek", func(null uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_LSEEK, null, 0, 0) }},
 	{"write", "write", func(null uintptr) { _, _, _ = unix.RawSyscall(unix.SYS_WRITE, null, uintptrOf(&benchData[0]), 64) }},
 	{"open+close", "", func(uintptr) {
 		fd, _, _ := unix.RawSyscall6(unix.SYS_OPENAT, ^uintptr(99), uintptrOf(&benchPath[0]), unix.O_RDONLY, 0, 0, 0)
@@ -54,7 +55,7 @@ func BenchmarkCall(b *testing.B) {
 	null := must(unix.Open("/dev/null", unix.O_RDWR, 0))
 	defer unix.Close(null)
 	var all event.Interest
-	all.AddSyscalls("getppid", "write")
+	all.AddSyscalls("getppid", "lseek", "write")
 	benchWith(b, "no probe", uintptr(null), nil)
 	benchWith(b, "not wanted", uintptr(null), &Options{})
 	benchWith(b, "wanted", uintptr(null), &Options{Interest: all})

@@ -30,6 +30,7 @@ const (
 	bpfCallFlagsCALL_LIFECYCLE bpfCallFlags = 1
 	bpfCallFlagsCALL_SKIP_ZERO bpfCallFlags = 2
 	bpfCallFlagsCALL_IMAGE     bpfCallFlags = 4
+	bpfCallFlagsCALL_MESSAGE   bpfCallFlags = 8
 )
 
 type bpfDropCounts struct {
@@ -125,14 +126,14 @@ const (
 type bpfMaker uint32
 
 const (
-	bpfMakerMAKER_PLAIN      bpfMaker = 0
-	bpfMakerMAKER_RICH       bpfMaker = 1
-	bpfMakerMAKER_SOCKET     bpfMaker = 2
-	bpfMakerMAKER_EXEC       bpfMaker = 3
-	bpfMakerMAKER_CLONE      bpfMaker = 4
-	bpfMakerMAKER_MESSAGES   bpfMaker = 5
-	bpfMakerMAKER_SOCKETCALL bpfMaker = 6
-	bpfMakerMAKERS           bpfMaker = 7
+	bpfMakerMAKER_GENERIC    bpfMaker = 0
+	bpfMakerMAKER_PLAIN      bpfMaker = 1
+	bpfMakerMAKER_RICH       bpfMaker = 2
+	bpfMakerMAKER_SOCKET     bpfMaker = 3
+	bpfMakerMAKER_MESSAGES   bpfMaker = 4
+	bpfMakerMAKER_EXEC       bpfMaker = 5
+	bpfMakerMAKER_CLONE      bpfMaker = 6
+	bpfMakerMAKER_SOCKETCALL bpfMaker = 7
 )
 
 type bpfProcessFilter struct {
@@ -170,11 +171,9 @@ type bpfScratch struct {
 	Pos        uint32
 	Param      uint32
 	Filled     uint32
-	Index      uint32
 	Snaplen    uint32
 	Compat     uint32
 	Type       uint32
-	_          [4]byte
 	File       uint64
 	Ino        uint64
 	Dev        uint32
@@ -228,31 +227,25 @@ const (
 	bpfMapDrops             = "drops"
 	bpfMapImageChanges      = "image_changes"
 	bpfMapLifecycleRings    = "lifecycle_rings"
-	bpfMapMakers            = "makers"
 	bpfMapNotices           = "notices"
 	bpfMapProcessFilters    = "process_filters"
 	bpfMapScratches         = "scratches"
 	bpfMapSocketcalls       = "socketcalls"
 	bpfMapTranslations      = "translations"
 	bpfProgCgroupMkdir      = "cgroup_mkdir"
-	bpfProgMakeClone        = "make_clone"
-	bpfProgMakeExec         = "make_exec"
-	bpfProgMakeMessages     = "make_messages"
-	bpfProgMakePlain        = "make_plain"
-	bpfProgMakeRich         = "make_rich"
-	bpfProgMakeSocket       = "make_socket"
-	bpfProgMakeSocketcall   = "make_socketcall"
 	bpfProgPageFaultUser    = "page_fault_user"
 	bpfProgSchedProcessExec = "sched_process_exec"
 	bpfProgSchedProcessExit = "sched_process_exit"
 	bpfProgSchedSwitch      = "sched_switch"
 	bpfProgSignalDeliver    = "signal_deliver"
 	bpfProgSysExit          = "sys_exit"
+	bpfProgSysExitSteady    = "sys_exit_steady"
 	bpfProgTaskNewtask      = "task_newtask"
 	bpfVarBootEpoch         = "boot_epoch"
 	bpfVarChangesLost       = "changes_lost"
 	bpfVarFilterProcesses   = "filter_processes"
 	bpfVarOwnTgid           = "own_tgid"
+	bpfVarPreemptible       = "preemptible"
 	bpfVarReaderWaits       = "reader_waits"
 	bpfVarSnaplen           = "snaplen"
 	bpfVarUnusedCallFlags   = "unused_call_flags"
@@ -309,19 +302,13 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	CgroupMkdir      *ebpf.ProgramSpec `ebpf:"cgroup_mkdir"`
-	MakeClone        *ebpf.ProgramSpec `ebpf:"make_clone"`
-	MakeExec         *ebpf.ProgramSpec `ebpf:"make_exec"`
-	MakeMessages     *ebpf.ProgramSpec `ebpf:"make_messages"`
-	MakePlain        *ebpf.ProgramSpec `ebpf:"make_plain"`
-	MakeRich         *ebpf.ProgramSpec `ebpf:"make_rich"`
-	MakeSocket       *ebpf.ProgramSpec `ebpf:"make_socket"`
-	MakeSocketcall   *ebpf.ProgramSpec `ebpf:"make_socketcall"`
 	PageFaultUser    *ebpf.ProgramSpec `ebpf:"page_fault_user"`
 	SchedProcessExec *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
 	SchedSwitch      *ebpf.ProgramSpec `ebpf:"sched_switch"`
 	SignalDeliver    *ebpf.ProgramSpec `ebpf:"signal_deliver"`
 	SysExit          *ebpf.ProgramSpec `ebpf:"sys_exit"`
+	SysExitSteady    *ebpf.ProgramSpec `ebpf:"sys_exit_steady"`
 	TaskNewtask      *ebpf.ProgramSpec `ebpf:"task_newtask"`
 }
 
@@ -334,7 +321,6 @@ type bpfMapSpecs struct {
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	ImageChanges   *ebpf.MapSpec `ebpf:"image_changes"`
 	LifecycleRings *ebpf.MapSpec `ebpf:"lifecycle_rings"`
-	Makers         *ebpf.MapSpec `ebpf:"makers"`
 	Notices        *ebpf.MapSpec `ebpf:"notices"`
 	ProcessFilters *ebpf.MapSpec `ebpf:"process_filters"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -350,6 +336,7 @@ type bpfVariableSpecs struct {
 	ChangesLost     *ebpf.VariableSpec `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.VariableSpec `ebpf:"filter_processes"`
 	OwnTgid         *ebpf.VariableSpec `ebpf:"own_tgid"`
+	Preemptible     *ebpf.VariableSpec `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.VariableSpec `ebpf:"reader_waits"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
 	UnusedCallFlags *ebpf.VariableSpec `ebpf:"unused_call_flags"`
@@ -388,7 +375,6 @@ type bpfMaps struct {
 	Drops          *ebpf.Map `ebpf:"drops"`
 	ImageChanges   *ebpf.Map `ebpf:"image_changes"`
 	LifecycleRings *ebpf.Map `ebpf:"lifecycle_rings"`
-	Makers         *ebpf.Map `ebpf:"makers"`
 	Notices        *ebpf.Map `ebpf:"notices"`
 	ProcessFilters *ebpf.Map `ebpf:"process_filters"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -403,7 +389,6 @@ func (m *bpfMaps) Close() error {
 		m.Drops,
 		m.ImageChanges,
 		m.LifecycleRings,
-		m.Makers,
 		m.Notices,
 		m.ProcessFilters,
 		m.Scratches,
@@ -420,6 +405,7 @@ type bpfVariables struct {
 	ChangesLost     *ebpf.Variable `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.Variable `ebpf:"filter_processes"`
 	OwnTgid         *ebpf.Variable `ebpf:"own_tgid"`
+	Preemptible     *ebpf.Variable `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.Variable `ebpf:"reader_waits"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
 	UnusedCallFlags *ebpf.Variable `ebpf:"unused_call_flags"`
@@ -438,38 +424,26 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	CgroupMkdir      *ebpf.Program `ebpf:"cgroup_mkdir"`
-	MakeClone        *ebpf.Program `ebpf:"make_clone"`
-	MakeExec         *ebpf.Program `ebpf:"make_exec"`
-	MakeMessages     *ebpf.Program `ebpf:"make_messages"`
-	MakePlain        *ebpf.Program `ebpf:"make_plain"`
-	MakeRich         *ebpf.Program `ebpf:"make_rich"`
-	MakeSocket       *ebpf.Program `ebpf:"make_socket"`
-	MakeSocketcall   *ebpf.Program `ebpf:"make_socketcall"`
 	PageFaultUser    *ebpf.Program `ebpf:"page_fault_user"`
 	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
 	SchedSwitch      *ebpf.Program `ebpf:"sched_switch"`
 	SignalDeliver    *ebpf.Program `ebpf:"signal_deliver"`
 	SysExit          *ebpf.Program `ebpf:"sys_exit"`
+	SysExitSteady    *ebpf.Program `ebpf:"sys_exit_steady"`
 	TaskNewtask      *ebpf.Program `ebpf:"task_newtask"`
 }
 
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.CgroupMkdir,
-		p.MakeClone,
-		p.MakeExec,
-		p.MakeMessages,
-		p.MakePlain,
-		p.MakeRich,
-		p.MakeSocket,
-		p.MakeSocketcall,
 		p.PageFaultUser,
 		p.SchedProcessExec,
 		p.SchedProcessExit,
 		p.SchedSwitch,
 		p.SignalDeliver,
 		p.SysExit,
+		p.SysExitSteady,
 		p.TaskNewtask,
 	)
 }

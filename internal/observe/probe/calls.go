@@ -116,6 +116,10 @@ func newCall(t *tables, index int, n event.NativeSyscall, exit event.Type, recip
 	c.row.Nparams = uint8(len(exit.Info().Params))
 	copy(c.row.Params[:], recipes)
 	c.row.Maker = uint8(makerOf(exit, recipes))
+	switch exit {
+	case event.SOCKET_SENDMSG_X, event.SOCKET_RECVMSG_X, event.SOCKET_SENDMMSG_X, event.SOCKET_RECVMMSG_X:
+		c.row.Flags |= uint8(bpfCallFlagsCALL_MESSAGE)
+	}
 	image, ok := lifecycle[n.Syscall.Name]
 	if ok {
 		c.row.Flags |= uint8(bpfCallFlagsCALL_LIFECYCLE)
@@ -133,6 +137,9 @@ func newCall(t *tables, index int, n event.NativeSyscall, exit event.Type, recip
 func makerOf(exit event.Type, recipes []bpfRecipe) bpfMaker {
 	if m, ok := wholeMakers[exit]; ok {
 		return m
+	}
+	if exit == event.GENERIC_X {
+		return bpfMakerMAKER_GENERIC
 	}
 	maker := bpfMakerMAKER_PLAIN
 	for _, r := range recipes {

@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"unsafe"
 
-	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"rollcage/internal/observe/event"
@@ -91,7 +90,7 @@ func (k *kernelSide) drops(c *eventClock) (uint64, map[event.Type]uint64) {
 		}
 	}
 	// Where BPF programs may be preempted, the kernel itself skips one that would run twice on a CPU.
-	for _, p := range []*ebpf.Program{k.objs.SysExit, k.objs.TaskNewtask, k.objs.SchedProcessExec, k.objs.SchedProcessExit} {
+	for _, p := range k.objs.programs() {
 		if s, err := p.Stats(); err == nil {
 			total += s.RecursionMisses
 		}

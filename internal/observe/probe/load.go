@@ -25,9 +25,38 @@ const (
 	maxProcesses   = 65536
 )
 
+// objects are the maps and programs that are loaded: all of bpfObjects, but of
+// the two programs at the exit of system calls only the one that this kernel needs.
+type objects struct {
+	bpfMaps
+	bpfVariables
+	archPrograms
+	SysExit          *ebpf.Program `ebpf:"sys_exit"`
+	TaskNewtask      *ebpf.Program `ebpf:"task_newtask"`
+	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
+	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
+	CgroupMkdir      *ebpf.Program `ebpf:"cgroup_mkdir"`
+	SignalDeliver    *ebpf.Program `ebpf:"signal_deliver"`
+	SchedSwitch      *ebpf.Program `ebpf:"sched_switch"`
+}
+
+// programs returns all programs.
+func (o *objects) programs() []*ebpf.Program {
+	return append(o.archPrograms.programs(), o.SysExit, o.TaskNewtask, o.SchedProcessExec, o.SchedProcessExit,
+		o.CgroupMkdir, o.SignalDeliver, o.SchedSwitch)
+}
+
+func (o *objects) close() error {
+	errs := []error{o.bpfMaps.Close()}
+	for _, p := range o.programs() {
+		errs = append(errs, p.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // kernelSide is what is loaded into the kernel.
 type kernelSide struct {
-	objs  bpfObjects
+	objs  objects
 	cpus  int
 	calls []call
 	rings []*ring // of both lanes
@@ -63,6 +92,9 @@ func loadKernelSide(o *Options, epoch uint64) (_ *kernelSide, err error) {
 	if err := k.configure(spec, o, epoch, size); err != nil {
 		return nil, err
 	}
+	if preemptible() {
+		spec.Programs["sys_exit"] = spec.Programs["sys_exit_steady"]
+	}
 	if err := spec.LoadAndAssign(&k.objs, nil); err != nil {
 		return nil, explain(err)
 	}
@@ -90,7 +122,8 @@ func (k *kernelSide) configure(spec *ebpf.CollectionSpec, o *Options, epoch uint
 	}
 	for name, v := range map[string]any{
 		"boot_epoch": epoch, "own_tgid": own, "snaplen": uint32(o.Snaplen), "filter_processes": o.FilterProcesses,
-		"wake_bytes": [2]uint32{uint32(size / 4), uint32(size / lifecycleShare / 4)},
+		"preemptible": preemptible(),
+		"wake_bytes":  [2]uint32{uint32(size / 4), uint32(size / lifecycleShare / 4)},
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
@@ -109,7 +142,7 @@ func (k *kernelSide) configure(spec *ebpf.CollectionSpec, o *Options, epoch uint
 	return nil
 }
 
-// fillTables puts the recipes, translations and tail calls where the programs look for them.
+// fillTables puts the recipes and translations where the programs look for them.
 func (k *kernelSide) fillTables(t *tables, subcalls []uint32) error {
 	for _, c := range k.calls {
 		if err := k.objs.Calls.Put(uint32(c.index), &c.row); err != nil {
@@ -124,19 +157,6 @@ func (k *kernelSide) fillTables(t *tables, subcalls []uint32) error {
 	for i, index := range subcalls {
 		if err := k.objs.Socketcalls.Put(uint32(i), index); err != nil {
 			return fmt.Errorf("fill the table of socketcall: %w", err)
-		}
-	}
-	for maker, prog := range map[bpfMaker]*ebpf.Program{
-		bpfMakerMAKER_PLAIN:      k.objs.MakePlain,
-		bpfMakerMAKER_RICH:       k.objs.MakeRich,
-		bpfMakerMAKER_SOCKET:     k.objs.MakeSocket,
-		bpfMakerMAKER_EXEC:       k.objs.MakeExec,
-		bpfMakerMAKER_CLONE:      k.objs.MakeClone,
-		bpfMakerMAKER_MESSAGES:   k.objs.MakeMessages,
-		bpfMakerMAKER_SOCKETCALL: k.objs.MakeSocketcall,
-	} {
-		if err := k.objs.Makers.Put(uint32(maker), prog); err != nil {
-			return fmt.Errorf("fill the table of tail calls: %w", err)
 		}
 	}
 	return nil
@@ -170,12 +190,12 @@ func (k *kernelSide) makeRings(size int) error {
 
 // attach starts the programs: those about tasks first, so that no call of a task comes before it.
 func (k *kernelSide) attach(cgroups bool) error {
-	progs := []*ebpf.Program{k.objs.SchedProcessExit, k.objs.TaskNewtask, k.objs.SchedProcessExec, k.objs.SysExit}
+	progs := []*ebpf.Program{k.objs.SchedProcessExit, k.objs.TaskNewtask, k.objs.SchedProcessExec}
 	if cgroups {
 		progs = append(progs, k.objs.CgroupMkdir)
 	}
-	for _, p := range progs {
-		l, err := link.AttachTracing(link.TracingOptions{Program: p})
+	for _, p := range append(progs, k.objs.SysExit) {
+		l, err := attach(p)
 		if err != nil {
 			return fmt.Errorf("attach %s: %w", p, explain(err))
 		}
@@ -183,6 +203,16 @@ func (k *kernelSide) attach(cgroups bool) error {
 	}
 	return nil
 }
+
+func attach(p *ebpf.Program) (link.Link, error) {
+	if p.Type() == ebpf.TracePoint {
+		return link.Tracepoint("raw_syscalls", "sys_exit", p, nil)
+	}
+	return link.AttachTracing(link.TracingOptions{Program: p})
+}
+
+// preemptible tells whether this kernel may preempt the programs of tracepoints, as it does since 7.0.
+func preemptible() bool { return kernelAtLeast(7, 0) }
 
 // setOptional attaches the programs of the optional events in the set and detaches the others.
 func (k *kernelSide) setOptional(types *event.TypeSet) error {
@@ -220,7 +250,7 @@ func (k *kernelSide) detach() error {
 
 // close frees everything but the memory of the rings, which unmapRings frees.
 func (k *kernelSide) close() error {
-	errs := []error{k.detach(), k.objs.Close()}
+	errs := []error{k.detach(), k.objs.close()}
 	for _, m := range k.maps {
 		errs = append(errs, m.Close())
 	}

@@ -1,6 +1,17 @@
 package probe
 
-import "rollcage/internal/observe/event"
+import (
+	"github.com/cilium/ebpf"
 
-// addArchPrograms adds the optional programs that only x86 has.
+	"rollcage/internal/observe/event"
+)
+
+// archPrograms are the programs that only x86 has.
+type archPrograms struct {
+	PageFaultUser *ebpf.Program `ebpf:"page_fault_user"`
+}
+
+func (a *archPrograms) programs() []*ebpf.Program { return []*ebpf.Program{a.PageFaultUser} }
+
+// addArchPrograms adds those of them that are optional.
 func (k *kernelSide) addArchPrograms() { k.optional[event.PAGE_FAULT_E] = k.objs.PageFaultUser }

@@ -1,4 +1,10 @@
 package probe
 
-// addArchPrograms adds nothing: arm64 has no tracepoint for page faults on the kernels that we support.
+import "github.com/cilium/ebpf"
+
+// archPrograms are none: arm64 has no tracepoint for page faults on the kernels that we support.
+type archPrograms struct{}
+
+func (a *archPrograms) programs() []*ebpf.Program { return nil }
+
 func (k *kernelSide) addArchPrograms() {}

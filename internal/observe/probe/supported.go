@@ -16,8 +16,8 @@ var ErrNotSupported = errors.New("this host cannot be watched")
 
 const kernelBTF = "/sys/kernel/btf/vmlinux"
 
-// The oldest kernel: it has ring buffers (5.8), the clock that events use (5.8) and
-// function-by-function verification with tail calls (5.10).
+// The oldest kernel that the programs are tested on. Older ones lack ring
+// buffers and the clock that events use (5.8).
 const oldestMajor, oldestMinor = 5, 10
 
 // Supported returns nil if this process can watch this host, otherwise an
@@ -45,19 +45,30 @@ func Supported() error {
 }
 
 func kernelRecent() error {
-	var u unix.Utsname
-	if err := unix.Uname(&u); err != nil {
-		return fmt.Errorf("ask for the kernel's version: %w", err)
-	}
-	release := unix.ByteSliceToString(u.Release[:])
-	var major, minor int
-	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
-		return fmt.Errorf("read the kernel's version %q: %w", release, err)
-	}
-	if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
+	if release, major, minor, err := kernelVersion(); err != nil {
+		return err
+	} else if major < oldestMajor || major == oldestMajor && minor < oldestMinor {
 		return fmt.Errorf("%w: kernel %s is older than %d.%d", ErrNotSupported, release, oldestMajor, oldestMinor)
 	}
 	return nil
+}
+
+func kernelVersion() (release string, major, minor int, err error) {
+	var u unix.Utsname
+	if err := unix.Uname(&u); err != nil {
+		return "", 0, 0, fmt.Errorf("ask for the kernel's version: %w", err)
+	}
+	release = unix.ByteSliceToString(u.Release[:])
+	if _, err := fmt.Sscanf(release, "%d.%d", &major, &minor); err != nil {
+		return release, 0, 0, fmt.Errorf("read the kernel's version %q: %w", release, err)
+	}
+	return release, major, minor, nil
+}
+
+// kernelAtLeast is for what has no better sign than the version.
+func kernelAtLeast(major, minor int) bool {
+	_, gotMajor, gotMinor, err := kernelVersion()
+	return err == nil && (gotMajor > major || gotMajor == major && gotMinor >= minor)
 }
 
 // hostPidns is the inode number of the host's pid namespace, a constant of the

@@ -10,7 +10,7 @@ import (
 
 // The verifier gives up at a million instructions; kernels differ in how well
 // they merge what they have seen before, so we stay far below.
-const verifierBudget = 250_000
+const verifierBudget = 500_000
 
 func TestEveryProgramIsVerifiedWithinItsBudget(t *testing.T) {
 	needKernel(t)
@@ -18,6 +18,8 @@ func TestEveryProgramIsVerifiedWithinItsBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	unused := map[bool]string{true: "sys_exit", false: "sys_exit_steady"}[preemptible()]
+	delete(spec.Programs, unused)
 	for name := range spec.Programs {
 		t.Run(name, func(t *testing.T) {
 			alone := spec.Copy()

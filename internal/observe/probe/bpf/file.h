@@ -74,7 +74,8 @@ static __always_inline u64 inode_mtime(struct inode *inode)
 static __always_inline u64 inode_ctime(struct inode *inode)
 {
 	if (bpf_core_field_exists(inode->i_ctime_sec))
-		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ULL + BPF_CORE_READ(inode, i_ctime_nsec);
+		// Since 6.13 the highest bit says that somebody has asked for the time.
+		return BPF_CORE_READ(inode, i_ctime_sec) * 1000000000ULL + (BPF_CORE_READ(inode, i_ctime_nsec) & 0x7fffffff);
 	struct inode___v67 *v67 = (void *)inode;
 	if (bpf_core_field_exists(v67->__i_ctime))
 		return BPF_CORE_READ(v67, __i_ctime.tv_sec) * 1000000000ULL + BPF_CORE_READ(v67, __i_ctime.tv_nsec);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 //
-// The programs: one at the exit of every system call, which goes on to the
-// others by tail call, and one at each moment in the life of a task.
+// The programs: one at the exit of every system call, here, and one at each
+// moment in the life of a task, in task.h. Functions that are neither static nor
+// inlined are verified once, by themselves, whoever calls them.
 
 #include "kernel_types.h"
 #include <bpf/bpf_helpers.h>
@@ -20,27 +21,12 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-// At most that many messages of a sendmmsg or recvmmsg get an event; each is a tail call.
+// At most that many messages of a sendmmsg or recvmmsg get an event.
 #define MAX_MESSAGES 16
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
-	__uint(max_entries, MAKERS);
-	__type(key, u32);
-	__type(value, u32);
-} makers SEC(".maps");
 
 static __always_inline void start_call(struct scratch *s, struct call *call)
 {
 	start_event(s, call->type, call->nparams, bpf_get_current_pid_tgid());
-}
-
-// finish sends the event of a system call and frees the scratch area.
-static __always_inline int finish(struct scratch *s, struct call *call)
-{
-	submit(s, call->flags & CALL_LIFECYCLE ? LANE_LIFECYCLE : LANE_ACTIVITY);
-	end(s);
-	return 0;
 }
 
 static __always_inline struct call *call_of(struct scratch *s)
@@ -48,40 +34,14 @@ static __always_inline struct call *call_of(struct scratch *s)
 	return bpf_map_lookup_elem(&calls, &s->call);
 }
 
-// leave_to goes on in the program that makes the event. Constant indexes make
-// the calls direct jumps.
-static __always_inline int leave_to(void *ctx, struct scratch *s, struct call *call)
+static __always_inline void submit_call(struct scratch *s, struct call *call)
 {
-	switch (call->maker) {
-	case MAKER_PLAIN:
-		bpf_tail_call_static(ctx, &makers, MAKER_PLAIN);
-		break;
-	case MAKER_RICH:
-		bpf_tail_call_static(ctx, &makers, MAKER_RICH);
-		break;
-	case MAKER_SOCKET:
-		bpf_tail_call_static(ctx, &makers, MAKER_SOCKET);
-		break;
-	case MAKER_EXEC:
-		bpf_tail_call_static(ctx, &makers, MAKER_EXEC);
-		break;
-	case MAKER_CLONE:
-		bpf_tail_call_static(ctx, &makers, MAKER_CLONE);
-		break;
-	case MAKER_MESSAGES:
-		bpf_tail_call_static(ctx, &makers, MAKER_MESSAGES);
-		break;
-	case MAKER_SOCKETCALL:
-		bpf_tail_call_static(ctx, &makers, MAKER_SOCKETCALL);
-		break;
-	}
-	count_drop(call->type);
-	end(s);
-	return 0;
+	submit(s, call->flags & CALL_LIFECYCLE ? LANE_LIFECYCLE : LANE_ACTIVITY);
 }
 
-SEC("tp_btf/sys_exit")
-int make_plain(void *ctx)
+// The makers make the event of the call in the scratch area.
+
+__noinline int make_plain(void)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
 	struct call *call = s ? call_of(s) : NULL;
@@ -93,77 +53,12 @@ int make_plain(void *ctx)
 	for (i = 0; i < MAX_PLAIN_PARAMS; i++) {
 		if (i >= call->nparams)
 			break;
-		barrier(); // s->pos and the like stay in memory: see "piece by piece"
+		barrier(); // keeps s->pos and the like in memory: see "piece by piece"
 		put_plain(s, &call->params[i]);
 	}
-	return finish(s, call);
+	return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
-{
-	u32 nr = syscall_nr(regs), index = nr, tgid;
-	bool compat = false;
-	struct scratch *s;
-	struct call *call;
-	u8 want;
-
-#ifdef X32_BIT
-	if (nr & X32_BIT) {
-		index = nr &= ~X32_BIT;
-		compat = nr >= MAX_SYSCALLS;
-		if (compat)
-			index += COMPAT_CALLS;
-	}
-#endif
-	if (index >= MAX_CALLS)
-		return 0;
-	bound(index, MAX_CALLS - 1);
-	want = wants[index];
-	if (!want)
-		return 0;
-	if (index < MAX_SYSCALLS && in_compat()) {
-		compat = true;
-		index += COMPAT_CALLS;
-		bound(index, MAX_CALLS - 1);
-		want = wants[index];
-	}
-	if (!(want & WANTED))
-		return 0;
-	tgid = bpf_get_current_pid_tgid() >> 32;
-	if (tgid == own_tgid)
-		return 0;
-	call = bpf_map_lookup_elem(&calls, &index);
-	if (!call)
-		return 0;
-	if (call->flags && ((call->flags & CALL_SKIP_ZERO) && !ret))
-		return 0;
-	if (want & OPTIONAL && !process_wants(tgid, call->code))
-		return 0;
-	s = begin(ROOT_SYSCALL, call->type);
-	if (!s)
-		return 0;
-	if (call->flags & CALL_IMAGE && ret >= 0)
-		image_changed(tgid, s->ts);
-	syscall_args(regs, compat, s->args);
-	s->ret = ret;
-	s->nr = nr;
-	s->call = index;
-	s->compat = compat;
-	s->file = 0;
-	s->index = 0;
-	s->snaplen = snaplen;
-	if (call->type == GENERIC_X) {
-		start_call(s, call);
-		put_u16(s, call->code);
-		put_u16(s, nr);
-		return finish(s, call);
-	}
-	return leave_to(ctx, s, call);
-}
-
-// One parameter of a rich event. A function of its own is verified once, not
-// once for each round of the loop that calls it.
 __noinline int put_rich_param(u64 i)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
@@ -179,8 +74,7 @@ __noinline int put_rich_param(u64 i)
 	return 0;
 }
 
-SEC("tp_btf/sys_exit")
-int make_rich(void *ctx)
+__noinline int make_rich(void)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
 	struct call *call = s ? call_of(s) : NULL;
@@ -194,7 +88,7 @@ int make_rich(void *ctx)
 			break;
 		put_rich_param(i);
 	}
-	return finish(s, call);
+	return 0;
 }
 
 __noinline int put_socket_param(u64 i)
@@ -212,137 +106,83 @@ __noinline int put_socket_param(u64 i)
 	return 0;
 }
 
-static __always_inline void put_socket_params(struct call *call)
-{
-	u32 i;
-
-	for (i = 0; i < MAX_PARAMS; i++) {
-		if (i >= call->nparams)
-			break;
-		put_socket_param(i);
-	}
-}
-
-SEC("tp_btf/sys_exit")
-int make_socket(void *ctx)
+// make_socket makes the event of a call on a socket. For sendmmsg and recvmmsg
+// that is the event of message i, as if it had been sent or received by itself.
+__noinline int make_socket(u32 i)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
 	struct call *call = s ? call_of(s) : NULL;
+	u32 n;
 
 	if (!call)
 		return 0;
 	start_call(s, call);
-	if (call->type == SOCKET_SENDMSG_X || call->type == SOCKET_RECVMSG_X)
+	if (call->maker == MAKER_MESSAGES && s->ret > 0)
+		open_mmessage(s, s->args[1], i);
+	else if (call->flags & CALL_MESSAGE)
 		open_message(s, s->args[1]);
-	put_socket_params(call);
-	return finish(s, call);
+	for (n = 0; n < MAX_PARAMS; n++) {
+		if (n >= call->nparams)
+			break;
+		put_socket_param(n);
+	}
+	return 0;
 }
 
-// make_messages makes an event for each message of a sendmmsg or recvmmsg, as
-// if it had been sent by itself.
-SEC("tp_btf/sys_exit")
-int make_messages(void *ctx)
+// make_messages makes an event for each message and sends all but the last.
+__noinline int make_messages(void)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
 	struct call *call = s ? call_of(s) : NULL;
 	s64 total;
+	u32 i;
 
 	if (!call)
 		return 0;
 	total = s->ret;
-	start_call(s, call);
-	if (total > 0)
-		open_mmessage(s, s->args[1], s->index);
-	else
-		open_message(s, s->args[1]);
-	put_socket_params(call);
-	s->ret = total;
-	if (++s->index >= total || s->index >= MAX_MESSAGES)
-		return finish(s, call);
-	submit(s, LANE_ACTIVITY);
-	bpf_tail_call_static(ctx, &makers, MAKER_MESSAGES);
-	end(s);
-	return 0;
-}
-
-// make_socketcall unpacks the call that the 32-bit socketcall multiplexes. User
-// space gives the call numbers from 0 on of the second half of calls, in the
-// order of socketcall's, by the map socketcalls.
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 32);
-	__type(key, u32);
-	__type(value, u32);
-} socketcalls SEC(".maps");
-
-SEC("tp_btf/sys_exit")
-int make_socketcall(void *ctx)
-{
-	struct scratch *s = scratch_of(ROOT_SYSCALL);
-	u32 sub, index, *at, i;
-	struct call *call;
-	u64 array;
-
-	if (!s)
-		return 0;
-	sub = s->args[0];
-	array = s->args[1];
-	at = bpf_map_lookup_elem(&socketcalls, &sub);
-	index = at ? *at : MAX_CALLS - 1; // which is never used
-	bound(index, MAX_CALLS - 1);
-	if (!(wants[index] & WANTED))
-		goto none;
-	s->call = index;
-	call = call_of(s);
-	if (!call || call->maker == MAKER_SOCKETCALL)
-		goto none;
-	for (i = 0; i < 6; i++)
-		s->args[i] = user_word(s, array, i);
-	return leave_to(ctx, s, call);
-none:
-	end(s);
+	make_socket(0);
+	for (i = 1; i < MAX_MESSAGES; i++) {
+		if (i >= total)
+			break;
+		submit(s, LANE_ACTIVITY);
+		s->ret = total;
+		make_socket(i);
+	}
 	return 0;
 }
 
 // make_exec tells of an exec that failed: what the program asked for, by a task that is as it was.
-SEC("tp_btf/sys_exit")
-int make_exec(void *ctx)
+__noinline int make_exec(void)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
 	struct call *call = s ? call_of(s) : NULL;
 	struct task_struct *task = current_task();
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	u64 path, argv, envp;
+	u32 at = 0; // of the path among the arguments
+	u64 argv;
 
 	if (!call)
 		return 0;
-	if (call->type == SYSCALL_EXECVE_19_X) {
-		path = s->args[0];
-		argv = s->args[1];
-		envp = s->args[2];
-	} else {
-		path = s->args[1];
-		argv = s->args[2];
-		envp = s->args[3];
-	}
+	if (call->type == SYSCALL_EXECVEAT_X)
+		at = 1;
+	argv = s->args[at + 1];
 	start_call(s, call);
 	put_u64(s, s->ret);
 	put_user_string(s, argv ? user_word(s, argv, 0) : 0);
 	put_pointed_strings(s, argv, 1);
 	put_task(s, task, mm, ROOT_SYSCALL);
-	put_pointed_strings(s, envp, 0);
+	put_pointed_strings(s, s->args[at + 2], 0);
 	put_exec_tail(s, task, mm, ROOT_SYSCALL);
 	if (call->type == SYSCALL_EXECVE_19_X)
-		put_user_string(s, path);
-	return finish(s, call);
+		put_user_string(s, s->args[0]);
+	return 0;
 }
 
 #define CLONE_VM 0x100
 #define CLONE_VFORK 0x4000
 
 // make_clone tells the parent's side of a clone, fork or vfork, failed ones too.
-SEC("tp_btf/sys_exit")
-int make_clone(void *ctx)
+__noinline int make_clone(void)
 {
 	struct scratch *s = scratch_of(ROOT_SYSCALL);
 	struct call *call = s ? call_of(s) : NULL;
@@ -368,7 +208,156 @@ int make_clone(void *ctx)
 	put_exe_args(s, mm);
 	put_task(s, task, mm, ROOT_SYSCALL);
 	put_clone_tail(s, task, flags);
-	return finish(s, call);
+	return 0;
+}
+
+static __always_inline void make_generic(struct scratch *s, struct call *call)
+{
+	start_call(s, call);
+	put_u16(s, call->code);
+	put_u16(s, s->nr);
+}
+
+static __always_inline void make(struct scratch *s, struct call *call)
+{
+	switch (call->maker) {
+	case MAKER_GENERIC:
+		make_generic(s, call);
+		break;
+	case MAKER_PLAIN:
+		make_plain();
+		break;
+	case MAKER_RICH:
+		make_rich();
+		break;
+	case MAKER_SOCKET:
+		make_socket(0);
+		break;
+	case MAKER_MESSAGES:
+		make_messages();
+		break;
+	case MAKER_EXEC:
+		make_exec();
+		break;
+	case MAKER_CLONE:
+		make_clone();
+		break;
+	}
+}
+
+// Where user space has put the calls that the 32-bit socketcall stands for, by its first argument.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 32);
+	__type(key, u32);
+	__type(value, u32);
+} socketcalls SEC(".maps");
+
+// unpack_socketcall replaces a socketcall by the call that it stands for, NULL
+// if that is not wanted.
+static __always_inline struct call *unpack_socketcall(struct scratch *s)
+{
+	u32 sub = s->args[0], index, *at, i;
+	u64 array = s->args[1];
+
+	at = bpf_map_lookup_elem(&socketcalls, &sub);
+	index = at ? *at : MAX_CALLS - 1; // which is never used
+	bound(index, MAX_CALLS - 1);
+	if (!(wants[index] & WANTED))
+		return NULL;
+	s->call = index;
+	for (i = 0; i < 6; i++)
+		s->args[i] = user_word(s, array, i);
+	return call_of(s);
+}
+
+// call_index returns where the call is in the tables, and whether it comes from
+// a program with pointers of 32 bits; MAX_CALLS if nobody can want it.
+static __always_inline u32 call_index(u32 nr, bool *compat)
+{
+	u32 index = nr;
+
+#ifdef X32_BIT
+	if (nr & X32_BIT) {
+		index = nr & ~X32_BIT;
+		*compat = index >= MAX_SYSCALLS;
+		if (*compat)
+			index += COMPAT_CALLS;
+	}
+#endif
+	if (index >= MAX_CALLS)
+		return MAX_CALLS;
+	bound(index, MAX_CALLS - 1);
+	if (!wants[index])
+		return MAX_CALLS;
+	if (index < MAX_SYSCALLS && in_compat()) {
+		*compat = true;
+		index += COMPAT_CALLS;
+	}
+	return index;
+}
+
+static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
+{
+	u32 nr = syscall_nr(regs), index, tgid;
+	bool compat = false;
+	struct scratch *s;
+	struct call *call;
+
+	index = call_index(nr, &compat);
+	if (index >= MAX_CALLS)
+		return;
+	bound(index, MAX_CALLS - 1);
+	if (!(wants[index] & WANTED))
+		return;
+	tgid = bpf_get_current_pid_tgid() >> 32;
+	call = bpf_map_lookup_elem(&calls, &index);
+	if (tgid == own_tgid || !call || (call->flags & CALL_SKIP_ZERO && !ret))
+		return;
+	if (wants[index] & OPTIONAL && !process_wants(tgid, call->code))
+		return;
+	s = begin(ROOT_SYSCALL, call->type);
+	if (!s)
+		return;
+	if (call->flags & CALL_IMAGE && ret >= 0)
+		image_changed(tgid, s->ts);
+	syscall_args(regs, compat, s->args);
+	s->ret = ret;
+	s->nr = nr;
+	s->call = index;
+	s->compat = compat;
+	s->file = 0;
+	s->snaplen = snaplen;
+	if (call->maker == MAKER_SOCKETCALL)
+		call = unpack_socketcall(s);
+	if (call) {
+		make(s, call);
+		submit_call(s, call);
+	}
+	end(s);
+}
+
+SEC("tp_btf/sys_exit")
+int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
+{
+	on_exit(regs, ret);
+	return 0;
+}
+
+// The format of the tracepoint as perf has it.
+struct sys_exit_record {
+	u64 common;
+	s64 id, ret;
+};
+
+// The same for kernels that may preempt a program: the kernel then skips it for
+// every other task on that CPU until the first one goes on, which is milliseconds
+// of blindness. Programs of perf events are never preempted. They cost more.
+SEC("tp/raw_syscalls/sys_exit")
+int sys_exit_steady(struct sys_exit_record *r)
+{
+	on_exit((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), r->ret);
+	return 0;
 }
 
 #include "task.h"

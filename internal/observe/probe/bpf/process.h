@@ -157,7 +157,6 @@ __noinline int walk_cgroup(u64 node_at, u32 root)
 	struct scratch *s = scratch_of(root);
 	struct kernfs_node *node = (void *)node_at, *parent;
 	u32 off, i;
-	char name[256];
 
 	if (!s)
 		return MAX_PATH;
@@ -171,7 +170,8 @@ __noinline int walk_cgroup(u64 node_at, u32 root)
 		}
 		if (!parent)
 			break;
-		long len = bpf_probe_read_kernel_str(name, sizeof(name), BPF_CORE_READ(node, name));
+		u8 *name = &s->path[MAX_PATH]; // room behind the path
+		long len = bpf_probe_read_kernel_str(name, 256, BPF_CORE_READ(node, name));
 		off = *(volatile u32 *)&s->path_off;
 		if (len > 0)
 			s->path_off = prepend(s, off, name, len - 1);

@@ -28,6 +28,26 @@
 // The type of the record that tells user space of a new cgroup; no event has it.
 #define NOTICE_CGROUP 0xffff
 
+// Since 7.0 a program may be preempted, and another one, or its own next event,
+// would find its scratch area taken. So the programs there hold the CPU, where
+// they do not do so anyway.
+extern void bpf_preempt_disable(void) __ksym __weak;
+extern void bpf_preempt_enable(void) __ksym __weak;
+
+const volatile bool preemptible;
+
+static __always_inline void hold(void)
+{
+	if (preemptible && bpf_preempt_disable)
+		bpf_preempt_disable();
+}
+
+static __always_inline void release(void)
+{
+	if (preemptible && bpf_preempt_enable)
+		bpf_preempt_enable();
+}
+
 // The programs that may run on a CPU at the same moment, one inside the other,
 // each have their own scratch area.
 enum root {
@@ -55,18 +75,19 @@ enum call_flags {
 	CALL_LIFECYCLE = 1, // travels in the lifecycle lane
 	CALL_SKIP_ZERO = 2, // a result of 0 is told by another program
 	CALL_IMAGE = 4,     // success changes what the process may do, see filter.h
+	CALL_MESSAGE = 8,   // the second argument is a message, or a vector of them
 };
 
-// The programs that make an event, as indexes of the array of tail calls.
+// The functions that make an event.
 enum maker {
+	MAKER_GENERIC,
 	MAKER_PLAIN,
 	MAKER_RICH,
 	MAKER_SOCKET,
+	MAKER_MESSAGES,
 	MAKER_EXEC,
 	MAKER_CLONE,
-	MAKER_MESSAGES,
-	MAKER_SOCKETCALL,
-	MAKERS,
+	MAKER_SOCKETCALL, // stands for other calls
 };
 
 // struct call says what to do with a system call; the map is filled by user space.
@@ -94,7 +115,6 @@ struct scratch {
 	u32 pos;   // where the next value goes
 	u32 param; // the next parameter
 	u32 filled; // bytes of a value that is put together piece by piece
-	u32 index; // of the message in sendmmsg, recvmmsg
 	u32 snaplen;
 	u32 compat;
 	u32 type;
@@ -187,8 +207,8 @@ static __always_inline struct scratch *scratch_of(u32 root)
 	return bpf_map_lookup_elem(&scratches, &slot);
 }
 
-// begin takes the CPU's scratch area. Kernels that let BPF programs be
-// preempted may bring two tasks here at once; the second one loses its event.
+// begin takes the CPU's scratch area. If it is taken, which hold makes
+// impossible where it works, the event is lost.
 static __always_inline struct scratch *begin(u32 root, u32 type)
 {
 	struct scratch *s = scratch_of(root);

@@ -34,8 +34,7 @@ static __always_inline u32 clone_type(struct task_struct *parent, u64 flags)
 
 // A new task, before it runs for the first time. Its parent runs, so what is
 // read from memory is the parent's; the child's is the same or a copy.
-SEC("tp_btf/task_newtask")
-int BPF_PROG(task_newtask, struct task_struct *child, u64 flags)
+static __always_inline void on_task_newtask(struct task_struct *child, u64 flags)
 {
 	struct task_struct *parent = current_task();
 	struct mm_struct *mm = BPF_CORE_READ(child, mm);
@@ -43,11 +42,11 @@ int BPF_PROG(task_newtask, struct task_struct *child, u64 flags)
 	struct scratch *s;
 
 	if (tgid == own_tgid)
-		return 0;
+		return;
 	type = clone_type(parent, flags);
 	s = begin(ROOT_TASK, type);
 	if (!s)
-		return 0;
+		return;
 	if (tgid == pid)
 		image_changed(tgid, s->ts);
 	start_event(s, type, 21, pid);
@@ -57,6 +56,14 @@ int BPF_PROG(task_newtask, struct task_struct *child, u64 flags)
 	put_clone_tail(s, child, flags);
 	submit(s, LANE_LIFECYCLE);
 	end(s);
+}
+
+SEC("tp_btf/task_newtask")
+int BPF_PROG(task_newtask, struct task_struct *child, u64 flags)
+{
+	hold();
+	on_task_newtask(child, flags);
+	release();
 	return 0;
 }
 
@@ -72,15 +79,14 @@ static __always_inline void put_exit(struct scratch *s, u32 tid, u32 code, s64 r
 }
 
 // A successful execve or execveat; x86 itself pretends that it was execve.
-SEC("tp_btf/sched_process_exec")
-int BPF_PROG(sched_process_exec, struct task_struct *task, u32 old_pid, struct linux_binprm *bprm)
+static __always_inline void on_sched_process_exec(struct task_struct *task, u32 old_pid, struct linux_binprm *bprm)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	u32 pid = BPF_CORE_READ(task, pid);
 	struct scratch *s = begin(ROOT_TASK, SYSCALL_EXECVE_19_X);
 
 	if (!s)
-		return 0;
+		return;
 	image_changed(BPF_CORE_READ(task, tgid), s->ts);
 	// The thread has taken the place of the main thread: its own id is gone without an exit.
 	if (old_pid != pid) {
@@ -96,25 +102,40 @@ int BPF_PROG(sched_process_exec, struct task_struct *task, u32 old_pid, struct l
 	put_kernel_string(s, BPF_CORE_READ(bprm, filename));
 	submit(s, LANE_LIFECYCLE);
 	end(s);
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(sched_process_exec, struct task_struct *task, u32 old_pid, struct linux_binprm *bprm)
+{
+	hold();
+	on_sched_process_exec(task, old_pid, bprm);
+	release();
 	return 0;
 }
 
-SEC("tp_btf/sched_process_exit")
-int BPF_PROG(sched_process_exit, struct task_struct *task)
+static __always_inline void on_sched_process_exit(struct task_struct *task)
 {
 	u32 tgid = BPF_CORE_READ(task, tgid);
 	struct scratch *s;
 
 	if (tgid == own_tgid)
-		return 0;
+		return;
 	s = begin(ROOT_TASK, PROCEXIT_1_E);
 	if (!s)
-		return 0;
+		return;
 	if (!BPF_CORE_READ(task, signal, live.counter))
 		forget_process(tgid);
 	put_exit(s, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, exit_code), reaper_of(task));
 	submit(s, LANE_LIFECYCLE);
 	end(s);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(sched_process_exit, struct task_struct *task)
+{
+	hold();
+	on_sched_process_exit(task);
+	release();
 	return 0;
 }
 
@@ -124,27 +145,33 @@ struct {
 	__uint(max_entries, 65536);
 } notices SEC(".maps");
 
-SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(cgroup_mkdir, struct cgroup *cgroup, const char *path)
+static __always_inline void on_cgroup_mkdir(struct cgroup *cgroup, const char *path)
 {
 	struct scratch *s = begin(ROOT_TASK, NOTICE_CGROUP);
 	u32 len;
 
 	if (!s)
-		return 0;
+		return;
 	start_event(s, NOTICE_CGROUP, 1, 0);
 	put_kernel_string(s, path);
 	len = s->pos;
 	if (len <= MAX_EVENT)
 		bpf_ringbuf_output(&notices, s->data, len, BPF_RB_FORCE_WAKEUP);
 	end(s);
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(cgroup_mkdir, struct cgroup *cgroup, const char *path)
+{
+	hold();
+	on_cgroup_mkdir(cgroup, path);
+	release();
 	return 0;
 }
 
 // Programs below are attached only when somebody asks for their event.
 
-SEC("tp_btf/signal_deliver")
-int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info)
+static __always_inline void on_signal_deliver(int sig, struct kernel_siginfo *info)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct scratch *s;
@@ -152,10 +179,10 @@ int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info)
 	int code;
 
 	if (id >> 32 == own_tgid)
-		return 0;
+		return;
 	s = begin(ROOT_TASK, SIGNALDELIVER_E);
 	if (!s)
-		return 0;
+		return;
 	// Only signals that a process sent, or died with, have a sender.
 	code = BPF_CORE_READ(info, si_code);
 	if ((code <= 0 && code != SI_TIMER) || sig == SIGCHLD)
@@ -166,17 +193,24 @@ int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info)
 	put_u8(s, sig);
 	submit(s, LANE_ACTIVITY);
 	end(s);
+}
+
+SEC("tp_btf/signal_deliver")
+int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info)
+{
+	hold();
+	on_signal_deliver(sig, info);
+	release();
 	return 0;
 }
 
-SEC("tp_btf/sched_switch")
-int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+static __always_inline void on_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next)
 {
 	struct mm_struct *mm = BPF_CORE_READ(prev, mm);
 	struct scratch *s = begin(ROOT_SWITCH, SCHEDSWITCH_6_E);
 
 	if (!s)
-		return 0;
+		return;
 	start_event(s, SCHEDSWITCH_6_E, 6, BPF_CORE_READ(prev, pid));
 	put_u64(s, BPF_CORE_READ(next, pid));
 	put_u64(s, BPF_CORE_READ(prev, maj_flt));
@@ -186,6 +220,14 @@ int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_s
 	put_u32(s, vm_swap(mm));
 	submit(s, LANE_ACTIVITY);
 	end(s);
+}
+
+SEC("tp_btf/sched_switch")
+int BPF_PROG(sched_switch, bool preempt, struct task_struct *prev, struct task_struct *next)
+{
+	hold();
+	on_sched_switch(preempt, prev, next);
+	release();
 	return 0;
 }
 
@@ -196,23 +238,30 @@ static __always_inline u32 fault_flags(u32 error)
 	return (error & 1 ? 1 : 2) | (error & 2 ? 4 : 8) | (error & 4 ? 16 : 32) | (error & 8) << 3 | (error & 16) << 3;
 }
 
-SEC("tp_btf/page_fault_user")
-int BPF_PROG(page_fault_user, u64 address, struct pt_regs *regs, u64 error)
+static __always_inline void on_page_fault_user(u64 address, struct pt_regs *regs, u64 error)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct scratch *s;
 
 	if (id >> 32 == own_tgid)
-		return 0;
+		return;
 	s = begin(ROOT_TASK, PAGE_FAULT_E);
 	if (!s)
-		return 0;
+		return;
 	start_event(s, PAGE_FAULT_E, 3, id);
 	put_u64(s, address);
 	put_u64(s, BPF_CORE_READ(regs, ip));
 	put_u32(s, fault_flags(error));
 	submit(s, LANE_ACTIVITY);
 	end(s);
+}
+
+SEC("tp_btf/page_fault_user")
+int BPF_PROG(page_fault_user, u64 address, struct pt_regs *regs, u64 error)
+{
+	hold();
+	on_page_fault_user(address, regs, error);
+	release();
 	return 0;
 }
 #endif
