@@ -79,8 +79,8 @@ func TestEveryRuleIsTestedBothWays(t *testing.T) {
 	}
 }
 
-// context is what every alert tells besides what happened.
-var context = []string{
+// circumstances are what every alert tells besides what happened.
+var circumstances = []string{
 	"user.name", "user.uid", "proc.name", "proc.pid", "proc.cmdline", "proc.exepath", "proc.pname", "proc.aname[2]",
 	"proc.aname[3]", "proc.tty", "container.name", "container.id", "container.image.repository", "container.image.tag",
 }
@@ -109,7 +109,7 @@ func TestRulesAreComplete(t *testing.T) {
 			!slices.ContainsFunc(r.Tags, technique.MatchString) {
 			t.Errorf("%q has no tactic or no technique of ATT&CK in its tags %q", r.Name, r.Tags)
 		}
-		for _, want := range context {
+		for _, want := range circumstances {
 			if !slices.Contains(details.OutputFields, want) {
 				t.Errorf("the output of %q lacks %s", r.Name, want)
 			}
