@@ -27,6 +27,7 @@ const (
 	iterProgThreadsWithMemory = "threads_with_memory"
 	iterVarBootEpoch          = "boot_epoch"
 	iterVarOwnTgid            = "own_tgid"
+	iterVarPreemptible        = "preemptible"
 	iterVarReaderWaits        = "reader_waits"
 	iterVarSnaplen            = "snaplen"
 	iterVarWakeBytes          = "wake_bytes"
@@ -97,6 +98,7 @@ type iterMapSpecs struct {
 type iterVariableSpecs struct {
 	BootEpoch   *ebpf.VariableSpec `ebpf:"boot_epoch"`
 	OwnTgid     *ebpf.VariableSpec `ebpf:"own_tgid"`
+	Preemptible *ebpf.VariableSpec `ebpf:"preemptible"`
 	ReaderWaits *ebpf.VariableSpec `ebpf:"reader_waits"`
 	Snaplen     *ebpf.VariableSpec `ebpf:"snaplen"`
 	WakeBytes   *ebpf.VariableSpec `ebpf:"wake_bytes"`
@@ -147,6 +149,7 @@ func (m *iterMaps) Close() error {
 type iterVariables struct {
 	BootEpoch   *ebpf.Variable `ebpf:"boot_epoch"`
 	OwnTgid     *ebpf.Variable `ebpf:"own_tgid"`
+	Preemptible *ebpf.Variable `ebpf:"preemptible"`
 	ReaderWaits *ebpf.Variable `ebpf:"reader_waits"`
 	Snaplen     *ebpf.Variable `ebpf:"snaplen"`
 	WakeBytes   *ebpf.Variable `ebpf:"wake_bytes"`
