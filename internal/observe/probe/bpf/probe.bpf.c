@@ -303,18 +303,20 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 	bool compat = false;
 	struct scratch *s;
 	struct call *call;
+	u8 want;
 
 	index = call_index(nr, &compat);
 	if (index >= MAX_CALLS)
 		return;
 	bound(index, MAX_CALLS - 1);
-	if (!(wants[index] & WANTED))
+	want = wants[index];
+	if (!(want & WANTED))
 		return;
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	call = bpf_map_lookup_elem(&calls, &index);
 	if (tgid == own_tgid || !call || (call->flags & CALL_SKIP_ZERO && !ret))
 		return;
-	if (wants[index] & OPTIONAL && !process_wants(tgid, call->code))
+	if (want & OPTIONAL && !process_wants(tgid, call->code))
 		return;
 	s = begin(ROOT_SYSCALL, call->type);
 	if (!s)
