@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -114,5 +115,33 @@ func TestNumbersHaveThreeDigitsAtMost(t *testing.T) {
 	}
 	if got := number(nil, 1); got != "-" {
 		t.Errorf("nothing is written %q", got)
+	}
+}
+
+func TestReportInADocument(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "doc.md")
+	for _, tt := range []struct{ name, before, want string }{
+		{"an old report is replaced", "# A\n" + reportBegin + "old\nlines\n" + reportEnd + "b\n", "# A\n" + reportBegin + "new\n" + reportEnd + "b\n"},
+		{"the first report", reportBegin + reportEnd, reportBegin + "new\n" + reportEnd},
+		{"no place for it", "# A\n", ""},
+		{"no end of the place", reportBegin + "old\n", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if err := os.WriteFile(path, []byte(tt.before), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			err := updateDocument(path, "new\n")
+			got, readErr := os.ReadFile(path)
+			if readErr != nil {
+				t.Fatal(readErr)
+			}
+			if tt.want == "" {
+				if err == nil || string(got) != tt.before {
+					t.Errorf("got %q and error %v, want an unchanged document", got, err)
+				}
+			} else if diff := cmp.Diff(tt.want, string(got)); diff != "" || err != nil {
+				t.Error(diff, err)
+			}
+		})
 	}
 }

@@ -8,6 +8,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -46,12 +47,13 @@ func main() {
 
 func start(ctx context.Context) error {
 	var b bench
-	var sysdigs, report, dir string
+	var sysdigs, report, doc, dir string
 	flag.StringVar(&b.rollcage, "rollcage", "bin/rollcage", "the program to measure")
 	flag.StringVar(&b.workload, "workload", "", "the built package workload")
 	flag.StringVar(&b.replayTest, "replay-test", "", "the built tests of this package")
 	flag.StringVar(&sysdigs, "sysdigs", "", "sysdigs to compare replay with, separated by commas")
 	flag.StringVar(&report, "report", "", "file for the report, beside standard output")
+	flag.StringVar(&doc, "doc", "", "document with the report of a run, to put this one in its place")
 	flag.StringVar(&dir, "dir", os.TempDir(), "where captures go; about 500 MB")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often everything is measured")
 	only := flag.String("only", "", "replay or live, both if not given")
@@ -67,15 +69,8 @@ func start(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(b.dir)
-	b.out = os.Stdout
-	if report != "" {
-		f, err := os.Create(report)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		b.out = io.MultiWriter(os.Stdout, f)
-	}
+	var text bytes.Buffer
+	b.out = io.MultiWriter(os.Stdout, &text)
 	fmt.Fprintf(b.out, "Rollcage benchmark of %s\n\n%s\n", b.begin.Format("2006-01-02 15:04 MST"),
 		strings.Join(machine(b.rollcage), "\n"))
 	if *only != "live" {
@@ -89,7 +84,35 @@ func start(ctx context.Context) error {
 		}
 	}
 	fmt.Fprintf(b.out, "\ntook %v\n", time.Since(b.begin).Round(time.Second))
+	if report != "" {
+		if err := os.WriteFile(report, text.Bytes(), 0o644); err != nil {
+			return err
+		}
+	}
+	if doc != "" {
+		return updateDocument(doc, text.String())
+	}
 	return nil
+}
+
+// The lines of a document that a report stands between.
+const (
+	reportBegin = "<!-- report -->\n```\n"
+	reportEnd   = "```\n<!-- end of report -->\n"
+)
+
+// updateDocument puts a report in the place of the one that a document has.
+func updateDocument(path, report string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	before, rest, begins := strings.Cut(string(data), reportBegin)
+	_, after, ends := strings.Cut(rest, reportEnd)
+	if !begins || !ends {
+		return fmt.Errorf("%s: no place for the report: want %q and %q", path, reportBegin, reportEnd)
+	}
+	return os.WriteFile(path, []byte(before+reportBegin+report+reportEnd+after), 0o644)
 }
 
 // eachRound calls measure for each round and returns how many there were: at

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Measures Rollcage and its peers on this machine: prints a report and keeps it in bench/results/latest.txt.
 #
-#   bench/run.sh [-only replay|live] [-rounds N] [-limit 5m]
+#   bench/run.sh [-only replay|live] [-rounds N] [-limit 5m] [-doc docs/performance.md]
 #
+# -doc also puts the report into a document, in the place of the one that is there.
 # Live numbers need root. Peers that are not here are left out, and the report says so: strace and perf are used as
 # installed, sysdig is brought by tools/sysdig.sh. It can be stopped and started again at any time.
 set -euo pipefail
@@ -31,6 +32,5 @@ done
 
 mkdir -p bench/results
 "$build/bench" -rollcage "$build/rollcage" -workload "$build/workload" -replay-test "$build/replay.test" \
-	-sysdigs "$sysdigs" -report bench/results/new.txt "$@"
-mv bench/results/new.txt bench/results/latest.txt
+	-sysdigs "$sysdigs" -report bench/results/latest.txt "$@"
 say 'the report is in bench/results/latest.txt'
