@@ -184,7 +184,7 @@ type bpfScratch struct {
 	Iov        uint64
 	Control    uint64
 	Controllen uint32
-	Fd         int32
+	Pad2       uint32
 	PathOff    uint32
 	Path       [4352]uint8
 	Data       [131072]uint8

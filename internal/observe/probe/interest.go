@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"errors"
 	"fmt"
 
 	"rollcage/internal/observe/event"
@@ -28,7 +29,7 @@ func wantedCalls(calls []call, interest *event.Interest) (wants [maxCalls]uint8)
 			addCarried(&codes, info.Type)
 		}
 	}
-	sockets := false
+	sockets := false // whether some call is wanted that socketcall can stand for
 	for _, c := range calls {
 		switch {
 		case stateCalls.Has(c.code):
@@ -40,7 +41,7 @@ func wantedCalls(calls []call, interest *event.Interest) (wants [maxCalls]uint8)
 		}
 		switch {
 		case c.index >= 2*compatCalls:
-			sockets = true // x32 and socketcall; harmless for the first
+			sockets = true
 		case c.index >= compatCalls:
 			wants[c.index-compatCalls] |= uint8(bpfWantCOMPAT)
 		}
@@ -90,6 +91,9 @@ func (p *Probe) SetProcessInterest(pid int64, asOf uint64, codes *event.CodeSet)
 	defer p.mu.Unlock()
 	if p.closed.Load() {
 		return errClosed
+	}
+	if p.kernel.objs.ProcessFilters.MaxEntries() < maxProcesses {
+		return errors.New("the probe was opened without FilterProcesses")
 	}
 	f := bpfProcessFilter{Asof: asOf, Codes: *codes}
 	if err := p.kernel.objs.ProcessFilters.Put(uint32(pid), &f); err != nil {

@@ -123,7 +123,7 @@ func TestAFloodIsReadInOrderOrCounted(t *testing.T) {
 }
 
 func TestAFullRingCountsWhatItLoses(t *testing.T) {
-	p := openProbe(t, Options{RingSize: 1}) // the smallest there is
+	p := openProbe(t, Options{RingSize: 2 << 20})
 	cmd := sceneCommand("flood")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -244,6 +244,13 @@ func TestAProcessCanBeLeftOutUntilItChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 	step("with a filter that lets the call through", "w", 1)
+}
+
+func TestAProbeWithoutProcessFiltersSaysSo(t *testing.T) {
+	p := openProbe(t, Options{})
+	if err := p.SetProcessInterest(1, 1, &event.CodeSet{}); err == nil || !strings.Contains(err.Error(), "FilterProcesses") {
+		t.Errorf("error %v does not name the option", err)
+	}
 }
 
 func TestOptionalTracepointsAreSentWhenAskedFor(t *testing.T) {

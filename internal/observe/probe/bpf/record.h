@@ -128,7 +128,7 @@ struct scratch {
 	u64 iov;
 	u64 control;
 	u32 controllen;
-	s32 fd;
+	u32 pad2;
 	u32 path_off; // where the path begins that is being built, see prepend
 
 	u8 path[MAX_PATH + 256];
