@@ -127,14 +127,12 @@ func TestEachAttackOnAContainerRaisesItsRule(t *testing.T) {
 	w := watch(t, prefix)
 	runContainer(t, prefix, "--privileged", "--cap-add", "ALL", "--tmpfs", "/data:exec", "-v", strings.TrimPrefix(dockerHost, "unix://")+":/docker.sock",
 		image, "act", "serve", "0.0.0.0:446")
-	w.settle(t)
-	expect(t, "the container is started", prefix, w.take(), "Privileged container started, Container with a sensitive mount started")
+	w.expect(t, "the container is started", prefix, "Privileged container started, Container with a sensitive mount started")
 	for _, ip := range []string{"203.0.113.9/32", "169.254.169.254/32"} {
 		docker(t, "exec", prefix, "ip", "addr", "add", ip, "dev", "lo")
 	}
 	runContainer(t, prefix+"-mounted", "-v", "/etc:/host:ro", image, "act", "wait")
-	w.settle(t)
-	expect(t, "a container sees /etc", prefix+"-mounted", w.take(), "Container with a sensitive mount started")
+	w.expect(t, "a container sees /etc", prefix+"-mounted", "Container with a sensitive mount started")
 	for _, a := range attacks {
 		args := strings.Fields(a.command)
 		for i := range args {
@@ -142,8 +140,7 @@ func TestEachAttackOnAContainerRaisesItsRule(t *testing.T) {
 		}
 		// Some attacks fail, as they are done with files that are no programs.
 		out, _ := exec.Command("docker", append([]string{"-H", dockerHost, "exec", prefix}, args...)...).CombinedOutput()
-		w.settle(t)
-		if !expect(t, a.command, prefix, w.take(), a.rules) {
+		if !w.expect(t, a.command, prefix, a.rules) {
 			t.Logf("%s", out)
 		}
 	}
@@ -151,8 +148,9 @@ func TestEachAttackOnAContainerRaisesItsRule(t *testing.T) {
 
 // expect wants the alerts of those rules, in their order, each with all that is
 // known of the container.
-func expect(t *testing.T, what, container string, got []fired, rules string) bool {
+func (w *watcher) expect(t *testing.T, what, container, rules string) bool {
 	t.Helper()
+	got := w.await(t, 1+strings.Count(rules, ","))
 	var names []string
 	known := true
 	for _, f := range got {
@@ -206,8 +204,7 @@ func TestEachAttackOnTheHostRaisesItsRule(t *testing.T) {
 		cmd := exec.Command("sh", "-c", a.script)
 		cmd.Env = append(os.Environ(), "ACT="+act, "DIR="+dir)
 		out, _ := cmd.CombinedOutput()
-		w.settle(t)
-		if !expect(t, a.script, "", w.take(), a.rule) {
+		if !w.expect(t, a.script, "", a.rule) {
 			t.Logf("%s", out)
 		}
 	}
