@@ -14,7 +14,7 @@ import (
 
 const (
 	maxKnown    = 16384                  // containers remembered
-	lookupWait  = 500 * time.Millisecond // how long a container's first event waits for the facts
+	lookupWait  = time.Second            // how long a container's first event waits for the facts
 	listWait    = 30 * time.Second       // how long an engine may take to list its containers
 	retryAfter  = 2 * time.Second        // before a container that was not found is asked for again
 	expectPause = 50 * time.Millisecond  // after an expected container that nobody knows
