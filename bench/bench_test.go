@@ -36,10 +36,9 @@ func TestSummary(t *testing.T) {
 		name, said string
 		want       summary
 	}{
-		{"detect without loss", "Watching x\n1234 events seen, 0 alerts raised.\n", summary{1234, 0}},
-		{"detect with loss", "1 event seen, 0 alerts raised.\n3 of 4 events were lost: openat 3\n", summary{1, 3}},
-		{"observe with loss", "3 of 10 events were lost: openat 3\n", summary{7, 3}},
-		{"observe without loss says nothing", "", summary{}},
+		{"without loss", "Watching x\n1234 events seen, 0 alerts raised.\n", summary{}},
+		{"with loss", "1 event seen, 0 alerts raised.\n3 of 4 events were lost: openat 3\n", summary{3}},
+		{"nothing was said", "", summary{}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if got := parseSummary(tt.said); got != tt.want {

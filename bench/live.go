@@ -30,7 +30,8 @@ type measured struct {
 	share          spread // CPUs that the tool took while the workload ran
 	toolCPU        spread // ns per operation that the tool took, until it had caught up
 	rss, peak, own spread // bytes, as in usage
-	seen, lost     uint64
+	lost           uint64 // events
+	lossy          int    // rounds in which events were lost
 	err            error
 }
 
@@ -118,7 +119,10 @@ func (b *bench) sample(ctx context.Context, l load, t *tool, m *measured) error 
 		m.tool(own, own, &r)
 	}
 	sum, err := s.stop()
-	m.seen, m.lost = m.seen+sum.seen, m.lost+sum.lost
+	if sum.lost > 0 {
+		m.lost += sum.lost
+		m.lossy++
+	}
 	return err
 }
 

@@ -113,7 +113,7 @@ func (b *bench) reportLive(ctx context.Context) error {
 				continue
 			}
 			t.row(tools[i].name, number(m.wall, 1), m.wall.deviation(), m.wall.over(none.wall), number(m.cpu, 1), m.cpu.over(none.cpu),
-				number(m.toolCPU, 1), number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), number(m.own, 1e6), m.lostShare(&tools[i]))
+				number(m.toolCPU, 1), number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), number(m.own, 1e6), m.losses(&tools[i]))
 		}
 		if err := t.write(b.out); err != nil {
 			return err
@@ -144,20 +144,20 @@ func (b *bench) reportIdle(ctx context.Context) error {
 			t.failed(own[i].name, m.err)
 			continue
 		}
-		t.row(own[i].name, number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), number(m.own, 1e6), m.lostShare(&own[i]))
+		t.row(own[i].name, number(m.share, 1), number(m.rss, 1e6), number(m.peak, 1e6), number(m.own, 1e6), m.losses(&own[i]))
 	}
 	return t.write(b.out)
 }
 
-// lostShare says how many events were lost in all rounds.
-func (m *measured) lostShare(t *tool) string {
+// losses says how many events were lost, and in how many rounds.
+func (m *measured) losses(t *tool) string {
 	switch {
 	case !t.counts:
 		return "-"
 	case m.lost == 0:
 		return "0"
 	}
-	return fmt.Sprintf("%d (%.2g%%)", m.lost, 100*float64(m.lost)/float64(m.lost+m.seen))
+	return fmt.Sprintf("%d in %d of %d", m.lost, m.lossy, len(m.wall))
 }
 
 // number writes the median of s in a unit, with three digits.

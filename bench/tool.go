@@ -17,7 +17,7 @@ type tool struct {
 	name string
 	// divide makes loops shorter for a tool that makes them slower.
 	divide int
-	counts bool // it tells what it saw and lost
+	counts bool // it tells what it lost
 	start  func(ctx context.Context, b *bench) (*session, error)
 }
 
@@ -31,7 +31,7 @@ type session struct {
 
 // summary is what a tool says at its end.
 type summary struct {
-	seen, lost uint64 // events
+	lost uint64 // events
 }
 
 // tools are compared in this order; those that do not work here are left out.
@@ -117,24 +117,12 @@ func (c *child) session() *session {
 	}}
 }
 
-var (
-	seenLine = regexp.MustCompile(`(?m)^(\d+) events? seen`)
-	lostLine = regexp.MustCompile(`(?m)^(\d+) of (\d+) events were lost`)
-)
+var lostLine = regexp.MustCompile(`(?m)^(\d+) of \d+ events were lost`)
 
 // parseSummary reads what rollcage says when it stops.
 func parseSummary(said string) (s summary) {
-	number := func(m []string, i int) uint64 {
-		if m == nil {
-			return 0
-		}
-		n, _ := strconv.ParseUint(m[i], 10, 64) // digits, says the expression
-		return n
-	}
-	s.seen = number(seenLine.FindStringSubmatch(said), 1)
-	lost := lostLine.FindStringSubmatch(said)
-	if s.lost = number(lost, 1); s.seen == 0 && lost != nil {
-		s.seen = number(lost, 2) - s.lost
+	if m := lostLine.FindStringSubmatch(said); m != nil {
+		s.lost, _ = strconv.ParseUint(m[1], 10, 64) // digits, says the expression
 	}
 	return s
 }
