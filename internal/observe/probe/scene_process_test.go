@@ -42,17 +42,20 @@ func comm() string {
 	return string(b[:len(b)-1])
 }
 
+// keep keeps what the kernel is given by address where it is.
+var keep any
+
 var processScenes = []scene{
 	{"clone tells the parent who it is and what was asked for", nil, func() []string {
 		child := clonedChild(unix.SYS_CLONE, unix.CLONE_FILES|uintptr(unix.SIGCHLD), 0)
 		return []string{parentSide("SYSCALL_CLONE_20_X", child, "CLONE_FILES")}
 	}},
 	{"clone3 takes the flags from its struct", nil, func() []string {
-		var args [11]uint64
+		args := new([11]uint64) // not on the stack, which moves
+		keep = args
 		args[0], args[4] = unix.CLONE_FS, uint64(unix.SIGCHLD)
-		_, _, e := unix.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), 0, 0)
-		args[4] = uint64(unix.SIGCHLD)
-		child := clonedChild(unix.SYS_CLONE3, uintptr(unsafe.Pointer(&args)), 64)
+		_, _, e := unix.RawSyscall(unix.SYS_CLONE3, uintptrOf(args), 0, 0)
+		child := clonedChild(unix.SYS_CLONE3, uintptrOf(args), 64)
 		return []string{
 			parentSide("SYSCALL_CLONE3_X", -int(e), "CLONE_FS"),
 			parentSide("SYSCALL_CLONE3_X", child, "CLONE_FS"),
