@@ -24,10 +24,11 @@ import (
 )
 
 // inspectGrace is how long Lookup waits for the full facts before it makes do
-// with those of the container list. The engine holds a container's lock while
-// it starts it, so an inspection then answers only after the container's
-// first process has run; the list is answered without that lock.
-const inspectGrace = 40 * time.Millisecond
+// with those of the container list, which does not say whether a container is
+// privileged. The engine holds a container's lock while it starts it, so an
+// inspection then answers only a moment after the container's first process
+// has run; the list is answered without that lock. It is less than lookupWait.
+const inspectGrace = 700 * time.Millisecond
 
 // listGrace is how long List waits for the full facts of one container.
 const listGrace = 2 * time.Second
