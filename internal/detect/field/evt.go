@@ -47,12 +47,16 @@ var eventFields = []Def{
 		Example: "evt.asynctype = container", bind: text(asyncType)},
 	{Name: "evt.hostname", Type: str, Doc: "Name of the host that the event is from; the environment variable FALCO_HOSTNAME overrides that of the running host.",
 		Example: "evt.hostname = node-1", bind: text(hostname)},
-	{Name: "evt.latency", Type: ns, Flags: Deprecated, Doc: "Always 0.", Example: "evt.latency = 0", bind: zero},
-	{Name: "evt.latency.s", Type: ns, Flags: Deprecated, Doc: "Always 0.", Example: "evt.latency.s = 0", bind: zero},
-	{Name: "evt.latency.ns", Type: ns, Format: event.FormatPaddedDec, Flags: Deprecated, Doc: "Always 0.", Example: "evt.latency.ns = 0", bind: zero},
-	{Name: "evt.latency.quantized", Type: u64, Flags: Deprecated | Hidden, Doc: "Always 0.", Example: "evt.latency.quantized = 0", bind: zero},
-	{Name: "evt.latency.human", Type: str, Flags: Deprecated, Doc: "Always 0ns.", Example: "evt.latency.human = 0ns",
-		bind: text(func(*host.Event) (string, bool) { return "0ns", true })},
+	{Name: "evt.latency", Type: ns, Flags: Deprecated, Doc: "Nanoseconds from the entry of the system call to its return, 0 if that is not known.",
+		Example: "evt.latency > 1000000", bind: always(latency)},
+	{Name: "evt.latency.s", Type: ns, Flags: Deprecated, Doc: "Whole seconds of the call's latency, 0 if that is not known.",
+		Example: "evt.latency.s >= 1", bind: always(func(e *host.Event) uint64 { return e.Latency / second })},
+	{Name: "evt.latency.ns", Type: ns, Format: event.FormatPaddedDec, Flags: Deprecated, Doc: "Nanoseconds within the second of the call's latency, 0 if that is not known.",
+		Example: "evt.latency.ns > 500000000", bind: always(func(e *host.Event) uint64 { return e.Latency % second })},
+	{Name: "evt.latency.quantized", Type: u64, Flags: Deprecated | Hidden, Doc: "The call's latency on a logarithmic scale: 1 for 1 ns, 8 steps for each power of ten up to 100 seconds, 0 if it is not known.",
+		Example: "evt.latency.quantized > 48", bind: always(func(e *host.Event) uint64 { return QuantizeLatency(e.Latency) })},
+	{Name: "evt.latency.human", Type: str, Flags: Deprecated, Doc: "The call's latency in a short form, 0ns if it is not known.",
+		Example: "evt.latency.human = 0ns", bind: built(humanLatency)},
 	{Name: "evt.deltatime", Type: ns, Doc: "Nanoseconds since the previous event.",
 		Example: "evt.deltatime > 1000000", bind: always(sincePrev)},
 	{Name: "evt.deltatime.s", Type: ns, Doc: "Whole seconds since the previous event.",
@@ -84,8 +88,11 @@ func clock(layout string, zone *time.Location) binder {
 	}
 }
 
-// zero binds a number that is always 0.
-var zero = always(func(*host.Event) uint64 { return 0 })
+func latency(e *host.Event) uint64 { return e.Latency }
+
+func humanLatency(b []byte, e *host.Event, _ *Style) ([]byte, bool) {
+	return AppendDuration(b, e.Latency), true
+}
 
 func one(*host.Event) uint64 { return 1 }
 
@@ -111,7 +118,7 @@ func outputTime(b []byte, e *host.Event, s *Style) ([]byte, bool) {
 	case TimeRelative:
 		b = appendSeconds(b, sinceFirst(e))
 	case TimeLatency:
-		b = appendSeconds(b, 0)
+		b = appendSeconds(b, e.Latency)
 	case TimeDelta:
 		b = appendSeconds(b, sincePrev(e))
 	default:

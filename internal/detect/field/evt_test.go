@@ -65,6 +65,42 @@ func TestTimesOfEvents(t *testing.T) {
 	}...)
 }
 
+func TestLatencyIsThatOfTheCall(t *testing.T) {
+	w := newWorld(t)
+	w.ev.Latency = 2_050_000_123
+	e := w.happen(workPID, event.SYSCALL_NANOSLEEP_X, 0)
+	check(t, e, []expectation{
+		{"evt.latency", "2050000123"},
+		{"evt.latency.s", "2"},
+		{"evt.latency.ns", "050000123"},
+		{"evt.latency.quantized", "75"},
+		{"evt.latency.human", "2.05s"},
+		{"evt.wait_latency", "2050000123"},
+	}...)
+	check(t, w.happen(workPID, event.SYSCALL_CLOSE_X, 0, 4), expectation{"evt.wait_latency", "0"})
+}
+
+func TestDurationsShowTheDigitsThatMatter(t *testing.T) {
+	for ns, want := range map[uint64]string{
+		0: "0ns", 999: "999ns", 1_000: "1.00us", 9_999: "9.99us", 10_000: "10us", 999_999: "999us",
+		1_000_000: "1.00ms", 9_999_999: "9.99ms", 10_000_000: "10ms", 999_999_999: "999ms",
+		1_000_000_000: "1.00s", 59_999_999_999: "59.99s", 61_000_000_000: "1:1", 3_599_000_000_000: "59:59",
+		3_600_000_000_000: "01:00:00", 3661 * 100_000_000_000: "101:41:40",
+	} {
+		if got := string(AppendDuration(nil, ns)); got != want {
+			t.Errorf("%d ns are %s, want %s", ns, got, want)
+		}
+	}
+}
+
+func TestLatencyHasEightStepsForEachPowerOfTen(t *testing.T) {
+	for ns, want := range map[uint64]uint64{0: 0, 1: 1, 10: 9, 1000: 25, 1e11: LatencySteps, 1e15: LatencySteps} {
+		if got := QuantizeLatency(ns); got != want {
+			t.Errorf("%d ns are step %d, want %d", ns, got, want)
+		}
+	}
+}
+
 func TestOutputTimeFollowsTheStyle(t *testing.T) {
 	w := newWorld(t)
 	w.happen(workPID, event.SYSCALL_CLOSE_X, 0, 3)

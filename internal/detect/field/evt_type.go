@@ -31,7 +31,8 @@ var eventTypeFields = []Def{
 		Example: "evt.io_dir = write", bind: text(ioDirection)},
 	{Name: "evt.is_wait", Type: boolean, Doc: "Whether the event makes the thread wait, for instance poll or nanosleep.",
 		Example: "evt.is_wait = true", bind: truth(hasFlags(event.Waits))},
-	{Name: "evt.wait_latency", Type: ns, Flags: Deprecated, Doc: "Always 0.", Example: "evt.wait_latency = 0", bind: zero},
+	{Name: "evt.wait_latency", Type: ns, Flags: Deprecated, Doc: "Nanoseconds that the system call took if it is one that makes the thread wait, 0 if that is not known.",
+		Example: "evt.wait_latency > 1000000000", bind: always(waitLatency)},
 	{Name: "evt.is_syslog", Type: boolean, Doc: "Whether the event writes to the system log's socket /dev/log.",
 		Example: "evt.is_syslog = true", bind: truth(isSyslog)},
 	{Name: "evt.count.exit", Type: u32, Doc: "1 for exit events, to be summed up.",
@@ -42,6 +43,13 @@ var eventTypeFields = []Def{
 		})},
 	{Name: "evt.count.threadinfo", Type: u32, Flags: Hidden, Doc: "1 for procinfo events, to be summed up.",
 		Example: "evt.count.threadinfo = 1", bind: always(func(e *host.Event) uint64 { return bit(e.Type() == event.PROCINFO_E) })},
+}
+
+func waitLatency(e *host.Event) uint64 {
+	if e.Info().Flags&event.Waits == 0 {
+		return 0
+	}
+	return e.Latency
 }
 
 func direction(e *host.Event) (string, bool) {

@@ -87,52 +87,21 @@ func firstParams(b []byte, ev *event.Event, n int) []byte {
 	return b
 }
 
-// The option that holds the event itself: u16 code, u16 length, mark, event,
-// padding; after the last option follow four zero bytes. Codes from 0x8000 on
-// are for local use, so the mark tells ours from another's.
-const (
-	optionCode   = 0x8A6E
-	optionMark   = "rollcage"
-	optionHeader = 4
-)
-
-// appendOption appends the option and the end of the options.
-func appendOption(b, ev []byte) []byte {
-	b = binary.LittleEndian.AppendUint16(b, optionCode)
-	b = binary.LittleEndian.AppendUint16(b, uint16(len(optionMark)+len(ev)))
-	b = append(append(b, optionMark...), ev...)
-	return append(b, zeroes[:padding(len(optionMark)+len(ev))+optionHeader]...)
-}
-
-// optionEvent returns the event in the options that start at b, nil if there is none.
-func optionEvent(b []byte) []byte {
-	for len(b) >= optionHeader {
-		code, n := binary.LittleEndian.Uint16(b), int(binary.LittleEndian.Uint16(b[2:]))
-		b = b[optionHeader:]
-		if code == 0 || n > len(b) {
-			return nil
-		}
-		if v := b[:n]; code == optionCode && n > len(optionMark) && string(v[:len(optionMark)]) == optionMark {
-			return v[len(optionMark):]
-		}
-		b = b[min(n+padding(n), len(b)):]
-	}
-	return nil
-}
-
-// restore makes ev a view of the event in the options behind it, if it has one.
-func restore(ev *event.Event, b []byte, at int) error {
+// restore makes ev a view of the event in the options behind it, if it has
+// one, and returns the latency that they tell, 0 if they do not.
+func restore(ev *event.Event, b []byte, at int) (uint64, error) {
 	end := at + len(ev.Bytes())
 	end += padding(end)
 	if end >= len(b) {
-		return nil
+		return 0, nil
 	}
-	data := optionEvent(b[end:])
+	opt := readOptions(b[end:])
+	data := opt.event
 	if len(data) < event.HeaderSize || event.Type(binary.LittleEndian.Uint16(data[20:])).Info() == nil {
-		return nil // none, or of a newer release: the older form is the best there is
+		return opt.latency, nil // none, or of a newer release: the older form is the best there is
 	}
 	if err := ev.Reset(data); err != nil {
-		return fmt.Errorf("%w: in the option of an event: %w", ErrFormat, err)
+		return 0, fmt.Errorf("%w: in the option of an event: %w", ErrFormat, err)
 	}
-	return nil
+	return opt.latency, nil
 }

@@ -82,7 +82,7 @@ func TestAnEventWithoutItsNewerParametersIsWrittenAsItIs(t *testing.T) {
 }
 
 func TestOptionsOfOthersAreIgnored(t *testing.T) {
-	own := raw(uint16(optionCode), uint16(len(optionMark)+5), optionMark, "short", "\x00\x00\x00")
+	own := raw(uint16(optionEvent), uint16(len(optionMark)+5), optionMark, "short", "\x00\x00\x00")
 	future := eventBytes(t, 1, 7, event.SYSCALL_CLOSE_X, 0, 9)
 	binary.LittleEndian.PutUint16(future[20:], 5000)
 	for name, options := range map[string][]byte{
@@ -90,8 +90,8 @@ func TestOptionsOfOthersAreIgnored(t *testing.T) {
 		"none":                          raw(uint32(0)),
 		"one that is cut":               raw(uint16(1), uint16(300), "abc\x00"),
 		"one of ours without an event":  own,
-		"one of ours from a newer time": appendOption(nil, future),
-		"one of the same number":        raw(uint16(optionCode), uint16(40), make([]byte, 40), uint32(0)),
+		"one of ours from a newer time": endOptions(appendOption(nil, optionEvent, future)),
+		"one of the same number":        raw(uint16(optionEvent), uint16(40), make([]byte, 40), uint32(0)),
 	} {
 		b := eventBytes(t, 1, 7, event.SYSCALL_CLOSE_X, 0, 3)
 		_, events := mustRead(t, join(header(2), block(eventV2, uint16(1), b, "\x00\x00\x00\x00"[:padding(2+len(b))], options)), Options{})
@@ -103,8 +103,8 @@ func TestOptionsOfOthersAreIgnored(t *testing.T) {
 
 func TestOurOptionIsFoundBehindOthers(t *testing.T) {
 	want := eventBytes(t, 1, 7, event.SYSCALL_CLOSE_X, 0, 9)
-	options := appendOption(raw(uint16(1), uint16(3), "abc\x00"), want)
-	if got := optionEvent(options); !bytes.Equal(got, want) {
+	options := endOptions(appendOption(raw(uint16(1), uint16(3), "abc\x00"), optionEvent, want))
+	if got := readOptions(options).event; !bytes.Equal(got, want) {
 		t.Errorf("found %x, want %x", got, want)
 	}
 }

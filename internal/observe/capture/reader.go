@@ -49,6 +49,7 @@ type Reader struct {
 	closer  io.Closer // nil if the bytes are not ours to close
 	snap    *event.Snapshot
 	convert *upgrader
+	calls   callClock
 	file    *os.File // what is read, nil if it is no file
 	at      int64    // offset of the current block
 	held    int      // size of the block that the last event is a view of
@@ -263,6 +264,7 @@ func (r *Reader) loadSection() error {
 		case kind != nil && kind.load == nil:
 			r.snap, r.initial = s.finish(r.opt), true
 			r.convert = newUpgrader()
+			r.calls = callClock{}
 			r.in.shrink()
 			return nil
 		case kind == headerKind:
@@ -359,10 +361,12 @@ func (r *Reader) readEvent(ev *event.Event, kind *blockKind, total int) (bool, e
 	if err := ev.Reset(b[at:]); err != nil {
 		return false, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
-	if err := restore(ev, b, at); err != nil {
+	latency := r.calls.latency(ev)
+	stored, err := restore(ev, b, at)
+	if err != nil {
 		return false, err
 	}
-	ev.CPU, ev.Hidden = cpu, hidden
+	ev.CPU, ev.Hidden, ev.Latency = cpu, hidden, max(latency, stored)
 	return r.accept(ev)
 }
 

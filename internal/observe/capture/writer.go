@@ -203,16 +203,26 @@ func (w *Writer) append(ev *event.Event) error {
 	return w.appendBlock(ev, ev.Bytes(), nil)
 }
 
-// appendBlock collects a block with data as the event, and the event itself in
-// an option if that is something else.
+// appendBlock collects a block with data as the event, and in options the event
+// itself if that is something else and its latency if that is known.
 func (w *Writer) appendBlock(ev *event.Event, data, itself []byte) error {
 	number, size := uint32(eventV2), 2+len(data)
 	if ev.Hidden {
 		number, size = eventFlags, size+4
 	}
 	size += padding(size)
+	if itself != nil && len(itself)+len(optionMark) > math.MaxUint16 {
+		itself = nil // an option cannot hold it
+	}
+	extra := 0
 	if itself != nil {
-		size += len(itself) + len(optionMark) + 2*optionHeader + 3
+		extra = optionHeader + len(optionMark) + len(itself) + 3
+	}
+	if ev.Latency != 0 {
+		extra += optionHeader + len(optionMark) + 8
+	}
+	if extra > 0 {
+		size += extra + optionHeader
 	}
 	switch {
 	case size > maxLargeEvent-blockHeader-blockTrailer:
@@ -229,8 +239,17 @@ func (w *Writer) appendBlock(ev *event.Event, data, itself []byte) error {
 		b = binary.LittleEndian.AppendUint32(b, flagHidden)
 	}
 	b = append(b, data...)
-	if itself != nil && len(itself)+len(optionMark) <= math.MaxUint16 {
-		b = appendOption(append(b, zeroes[:padding(len(b)-start)]...), itself)
+	if extra > 0 {
+		b = append(b, zeroes[:padding(len(b)-start)]...)
+		if itself != nil {
+			b = appendOption(b, optionEvent, itself)
+		}
+		if ev.Latency != 0 {
+			var ns [8]byte
+			binary.LittleEndian.PutUint64(ns[:], ev.Latency)
+			b = appendOption(b, optionLatency, ns[:])
+		}
+		b = endOptions(b)
 	}
 	w.sink.blocks = endBlock(b, start)
 	return nil

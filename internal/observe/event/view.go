@@ -32,6 +32,9 @@ type Event struct {
 	Num uint64
 	// CPU is the processor it happened on.
 	CPU uint16
+	// Latency is the time in ns from the entry of a system call to its return,
+	// 0 if it is not known. Like Num and CPU it is beside the bytes.
+	Latency uint64
 	// Hidden marks an event that changes state but is not to be shown, judged or counted.
 	Hidden bool
 
@@ -43,8 +46,8 @@ type Event struct {
 
 // Reset makes e a view of the event at the start of buf, which stays the
 // caller's. It checks that header, lengths and values fit into buf and that
-// the type is known; errors wrap ErrMalformed. Num, CPU and Hidden are left
-// alone. Parameters over those of the type's table are ignored.
+// the type is known; errors wrap ErrMalformed. Num, CPU, Latency and Hidden are
+// left alone. Parameters over those of the type's table are ignored.
 func (e *Event) Reset(buf []byte) error {
 	if len(buf) < HeaderSize {
 		return fmt.Errorf("%w: %d bytes are less than a header", ErrMalformed, len(buf))
