@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"rollcage/internal/cli/usage"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -29,14 +30,6 @@ const (
 // know of it is printed already.
 var errNo = errors.New("the answer is no")
 
-// usageError is an error in how the command was called.
-type usageError struct{ err error }
-
-func (e usageError) Error() string { return e.err.Error() }
-func (e usageError) Unwrap() error { return e.err }
-
-func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
 // Main runs the command line and returns the exit code.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -47,13 +40,13 @@ func Main(args []string) int {
 	root := newRootCommand()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	var usage usageError
+	var bad usage.Error
 	switch {
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errNo):
 		return exitNo
-	case errors.As(err, &usage):
+	case errors.As(err, &bad):
 		fmt.Fprintf(os.Stderr, "%s: %v\nSee '%s --help'.\n", cmd.CommandPath(), err, cmd.CommandPath())
 		return exitUsage
 	default:
@@ -87,7 +80,7 @@ Start with:  rollcage detect      watch this host and print alerts
 			for _, c := range cmd.Commands() {
 				names = append(names, c.Name())
 			}
-			return usagef("unknown command %q%s", args[0], suggestion(args[0], names))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], names))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
@@ -99,7 +92,7 @@ Start with:  rollcage detect      watch this host and print alerts
 	}
 	root.PersistentFlags().StringVar(&opts.config, "config", "/etc/rollcage/rollcage.yaml", "configuration `FILE`; need not exist")
 	root.PersistentFlags().StringVar(&opts.logLevel, "log-level", "info", "least `LEVEL` that is logged: debug, info, warn, error")
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error{Err: err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newObserveCommand(),

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/observe/event"
 )
 
@@ -36,7 +37,7 @@ func applyConfig(flags *pflag.FlagSet, path string, asked bool, env func(string)
 		name := "ROLLCAGE_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		if v, ok := env(name); ok && v != "" {
 			if err := f.Value.Set(v); err != nil {
-				errs = append(errs, usagef("environment variable %s: %v", name, err))
+				errs = append(errs, usage.Errorf("environment variable %s: %v", name, err))
 			}
 			f.Changed = true
 			return

@@ -14,6 +14,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcage/internal/cli/stream"
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/host"
@@ -34,7 +36,7 @@ func flushContext(ctx context.Context, live bool) (context.Context, context.Canc
 }
 
 type detectOptions struct {
-	sourceOptions
+	stream.Options
 	rulesOptions
 	output   string
 	file     string
@@ -64,7 +66,7 @@ gives its alerts. Rules files for Falco load as they are.`,
 		},
 	}
 	f := cmd.Flags()
-	opts.sourceOptions.addFlags(f)
+	opts.Options.AddFlags(f)
 	opts.rulesOptions.addPathFlags(f)
 	opts.rulesOptions.addSelectionFlags(f)
 	addOutputFlag(cmd, &opts.output)
@@ -90,31 +92,31 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	if err != nil {
 		return err
 	}
-	src, err := opts.open(d.engine.Interest())
+	src, err := opts.Open(d.engine.Interest())
 	if err != nil {
 		return err
 	}
 	defer func() { _ = src.Close() }()
-	if opts.duration > 0 && opts.live() {
+	if opts.duration > 0 && opts.Live() {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
-	st, err := newStream(src, opts.live())
+	st, err := stream.New(src, opts.Live())
 	if err != nil {
 		return err
 	}
 	d.delivery = alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(d.delivery)()
-	if opts.live() {
+	if opts.Live() {
 		go watchLoss(ctx, src, d.delivery.Send)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
-			opts.describe(), plural(len(d.engine.Rules()), "rule"))
+			opts.Describe(), plural(len(d.engine.Rules()), "rule"))
 	}
 	err = d.run(ctx, st)
-	flush, cancel := flushContext(ctx, opts.live())
+	flush, cancel := flushContext(ctx, opts.Live())
 	defer cancel()
-	return errors.Join(sourceEnd(err, &opts.sourceOptions), d.finish(flush, stderr, src.Stats()))
+	return errors.Join(stream.End(err, &opts.Options), d.finish(flush, stderr, src.Stats()))
 }
 
 // patience is how long an output of a live host may try to deliver one alert,
@@ -122,7 +124,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 const patience = 10 * time.Minute
 
 func (o *detectOptions) deliveryOptions() alert.DeliveryOptions {
-	if o.live() {
+	if o.Live() {
 		return alert.DeliveryOptions{Timeout: patience}
 	}
 	return alert.DeliveryOptions{Wait: true}
@@ -130,7 +132,7 @@ func (o *detectOptions) deliveryOptions() alert.DeliveryOptions {
 
 // httpRetries is how often a delivery is tried again: until the time for it is up on a live host.
 func (o *detectOptions) httpRetries() int {
-	if o.live() {
+	if o.Live() {
 		return math.MaxInt
 	}
 	return 0 // the usual
@@ -159,12 +161,12 @@ func (o *detectOptions) outputs(stdout io.Writer) ([]alert.Output, error) {
 		json.ISO8601 = o.iso8601
 		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.url, Shape: json, UserAgent: "rollcage/" + version, Retries: o.httpRetries()})
 		if err != nil {
-			return nil, usagef("--out-http: %v", err)
+			return nil, usage.Errorf("--out-http: %v", err)
 		}
 		out = append(out, h)
 	}
 	if len(out) == 0 {
-		return nil, usagef("--quiet needs --out-file or --out-http")
+		return nil, usage.Errorf("--quiet needs --out-file or --out-http")
 	}
 	return out, nil
 }
@@ -209,8 +211,8 @@ func newDetector(opts *detectOptions, set *rule.Ruleset) (*detector, error) {
 	return &detector{engine: e, formatter: f, matches: make([]uint64, len(e.Rules()))}, nil
 }
 
-func (d *detector) run(ctx context.Context, st *stream) error {
-	return st.run(ctx, func(he *host.Event) error {
+func (d *detector) run(ctx context.Context, st *stream.Stream) error {
+	return st.Run(ctx, func(he *host.Event) error {
 		for _, m := range d.engine.Process(he) {
 			d.matches[m.Index]++
 			d.alerts++
@@ -229,7 +231,7 @@ func (d *detector) finish(ctx context.Context, w io.Writer, s event.Stats) error
 			fmt.Fprintf(w, "  %s: %d\n", m.Name, n)
 		}
 	}
-	reportLoss(w, s)
+	stream.ReportLoss(w, s)
 	return err
 }
 

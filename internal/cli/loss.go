@@ -3,13 +3,10 @@ package cli
 import (
 	"context"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
+	"rollcage/internal/cli/stream"
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/respond/alert"
@@ -55,37 +52,6 @@ func lossAlert(at time.Time, now, before event.Stats) *alert.Alert {
 		fmt.Sprintf("%d events were lost, as they came faster than they could be read; what they would have told is not known", n),
 		map[string]string{
 			"n_drops": strconv.FormatUint(n, 10), "n_evts": strconv.FormatUint(now.Events-before.Events, 10),
-			"types": describeLoss(lost),
+			"types": stream.DescribeLoss(lost),
 		})
-}
-
-// describeLoss lists the numbers of lost events by type, the largest first.
-func describeLoss(lost map[event.Type]uint64) string {
-	types := slices.SortedFunc(maps.Keys(lost), func(a, b event.Type) int {
-		if lost[a] != lost[b] {
-			return int(min(lost[b], 1<<40)) - int(min(lost[a], 1<<40))
-		}
-		return int(a) - int(b)
-	})
-	words := make([]string, len(types))
-	for i, t := range types {
-		name := t.String()
-		if info := t.Info(); info != nil {
-			name = info.Name
-		}
-		words[i] = fmt.Sprintf("%s %d", name, lost[t])
-	}
-	return strings.Join(words, ", ")
-}
-
-// reportLoss tells on w what was lost in all.
-func reportLoss(w io.Writer, s event.Stats) {
-	if s.Dropped == 0 {
-		return
-	}
-	fmt.Fprintf(w, "%d of %d events were lost, as they came faster than they could be read", s.Dropped, s.Dropped+s.Events)
-	if len(s.Drops) > 0 {
-		fmt.Fprintf(w, ": %s", describeLoss(s.Drops))
-	}
-	fmt.Fprintln(w)
 }

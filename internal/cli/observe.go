@@ -3,7 +3,6 @@ package cli
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcage/internal/cli/stream"
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/field"
 	"rollcage/internal/detect/filter"
 	"rollcage/internal/observe/capture"
@@ -26,7 +27,7 @@ const (
 )
 
 type observeOptions struct {
-	sourceOptions
+	stream.Options
 	write  string
 	count  uint64
 	format string
@@ -55,7 +56,7 @@ they are not shown.`,
 		},
 	}
 	f := cmd.Flags()
-	opts.addFlags(f)
+	opts.AddFlags(f)
 	addOutputFlag(cmd, &opts.output)
 	f.StringVarP(&opts.write, "write", "w", "", "write events to the capture `FILE` instead of showing them; compressed if the name ends in .gz")
 	f.Uint64VarP(&opts.count, "count", "n", 0, "stop after `N` events, 0 for never")
@@ -74,27 +75,29 @@ func runObserve(ctx context.Context, stdout, stderr io.Writer, opts *observeOpti
 	if err != nil {
 		return err
 	}
-	src, err := opts.open(o.interest)
+	src, err := opts.Open(o.interest)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = src.Close() }()
 	out := bufio.NewWriterSize(stdout, 64<<10)
-	st, err := newStream(src, opts.live())
+	st, err := stream.New(src, opts.Live())
 	if err != nil {
 		return err
 	}
-	st.idle = out.Flush
+	st.Idle = out.Flush
 	if opts.write != "" {
-		err = o.record(ctx, st)
+		file := opts.file
+		file.MaxBytes = opts.size * 1000 * 1000
+		err = st.Record(ctx, opts.write, stream.Recording{File: file, Match: o.match, Wrote: o.counted, KeepState: true})
 	} else {
 		err = o.show(ctx, st, out)
 	}
 	if ferr := out.Flush(); err == nil {
 		err = ferr
 	}
-	reportLoss(stderr, src.Stats())
-	return sourceEnd(err, &opts.sourceOptions)
+	stream.ReportLoss(stderr, src.Stats())
+	return stream.End(err, &opts.Options)
 }
 
 // observer holds what observe was asked for, compiled.
@@ -129,7 +132,7 @@ func newObserver(opts *observeOptions, condition string) (*observer, error) {
 	}
 	var err error
 	if o.format, err = filter.ParseFormat(text); err != nil {
-		return nil, usagef("--print: %s", describeFilterError(text, err))
+		return nil, usage.Errorf("--print: %s", filter.Explain(text, err))
 	}
 	o.format.SetStyle(&field.Style{Limit: 80})
 	return o, nil
@@ -145,7 +148,7 @@ func (o *observer) compile(condition string) error {
 		}
 	}
 	if err != nil {
-		return usageError{errors.New(describeFilterError(condition, err))}
+		return usage.Errorf("%s", filter.Explain(condition, err))
 	}
 	o.filtered = true
 	// Only what the condition can match is asked of the kernel.
@@ -171,9 +174,9 @@ func appendObject(b []byte, f *filter.Format, he *host.Event) []byte {
 
 func (o *observer) match(he *host.Event) bool { return !o.filtered || o.prog.Eval(o.cond, he) }
 
-func (o *observer) show(ctx context.Context, st *stream, w *bufio.Writer) error {
+func (o *observer) show(ctx context.Context, st *stream.Stream, w *bufio.Writer) error {
 	var line []byte
-	return st.run(ctx, func(he *host.Event) error {
+	return st.Run(ctx, func(he *host.Event) error {
 		if !o.match(he) {
 			return nil
 		}
@@ -193,64 +196,10 @@ func (o *observer) show(ctx context.Context, st *stream, w *bufio.Writer) error 
 	}, nil)
 }
 
-// counted returns errStop when as many events were shown as were asked for.
+// counted returns stream.ErrStop when as many events were shown as were asked for.
 func (o *observer) counted() error {
 	if o.shown++; o.opts.count > 0 && o.shown >= o.opts.count {
-		return errStop
+		return stream.ErrStop
 	}
 	return nil
-}
-
-// record writes the events into a capture file, which starts with the state
-// before the first of them.
-func (o *observer) record(ctx context.Context, st *stream) error {
-	file := o.opts.file
-	file.MaxBytes = o.opts.size * 1000 * 1000
-	file.State = st.state.Snapshot
-	var w *capture.Writer
-	st.loaded = func() error {
-		if w != nil {
-			return w.Section(st.state.Snapshot())
-		}
-		var err error
-		w, err = capture.Create(o.opts.write, st.state.Snapshot(), file)
-		return err
-	}
-	st.idle = func() error { return w.Flush() }
-	hide := func(he *host.Event) error {
-		if he.Info().Flags&event.ModifiesState == 0 && he.Info().Origin != event.OriginMeta {
-			return nil
-		}
-		he.Hidden = true
-		return w.Write(he.Event)
-	}
-	err := st.run(ctx, func(he *host.Event) error {
-		if !o.match(he) {
-			return hide(he)
-		}
-		if err := w.Write(he.Event); err != nil {
-			return err
-		}
-		return o.counted()
-	}, hide)
-	if w == nil {
-		return err
-	}
-	if cerr := w.Close(); err == nil {
-		err = cerr
-	}
-	return err
-}
-
-// describeFilterError shows where in a condition or format the mistake is.
-func describeFilterError(text string, err error) string {
-	var fe *filter.Error
-	if !errors.As(err, &fe) {
-		return err.Error()
-	}
-	msg := fmt.Sprintf("%s\n  %s\n  %s^", fe.Msg, strings.ReplaceAll(text, "\n", " "), strings.Repeat(" ", min(fe.Index, len(text))))
-	if fe.Hint != "" {
-		msg += " " + fe.Hint
-	}
-	return msg
 }

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"rollcage/internal/cli/usage"
+
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -27,7 +29,7 @@ func (o outputForm) Type() string { return "FORM" }
 
 func (o outputForm) Set(s string) error {
 	if s != outputText && s != outputJSON {
-		return usagef("want %s or %s", outputText, outputJSON)
+		return usage.Errorf("want %s or %s", outputText, outputJSON)
 	}
 	*o.v = s
 	return nil
@@ -42,7 +44,7 @@ func addOutputFlag(cmd *cobra.Command, v *string) {
 // noArgs refuses arguments.
 func noArgs(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usagef("takes no argument, but got %q", args[0])
+		return usage.Errorf("takes no argument, but got %q", args[0])
 	}
 	return nil
 }

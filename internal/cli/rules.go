@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 )
 
@@ -20,7 +21,7 @@ func newRulesCommand() *cobra.Command {
 			if len(args) == 0 {
 				return nil
 			}
-			return usagef("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 	"rollcage/rules"
 )
@@ -66,7 +67,7 @@ var errRules = errors.New("the rules are not valid")
 func (o *rulesOptions) engine(set *rule.Ruleset) (*rule.Engine, error) {
 	threshold, ok := rule.ParsePriority(o.priority)
 	if !ok {
-		return nil, usagef("--priority %s: unknown priority", o.priority)
+		return nil, usage.Errorf("--priority %s: unknown priority", o.priority)
 	}
 	opts := rule.EngineOptions{Threshold: threshold, Matching: o.matching}
 	for _, list := range []struct {

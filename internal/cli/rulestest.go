@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/detect/rule/ruletest"
 )
@@ -27,7 +28,7 @@ which alerts must come of it. docs/rule-tests.md describes them. The exit code i
   rollcage rules test --builtin-rules --rules my_rules.yaml tests/ -v`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return usagef("which test files?")
+				return usage.Errorf("which test files?")
 			}
 			return nil
 		},

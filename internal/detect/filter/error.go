@@ -3,6 +3,7 @@ package filter
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"rollcage/internal/observe/event"
 )
@@ -56,3 +57,17 @@ func didYouMean(word string) string {
 // Suggest phrases a question for the one of words that differs least from
 // word, "" if none is near.
 func Suggest(word string, words []string) string { return didYouMean(event.Nearest(word, words)) }
+
+// Explain describes an error of Parse, Add or ParseFormat for a person: what
+// is wrong, with the place in text marked and a hint if there is one.
+func Explain(text string, err error) string {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err.Error()
+	}
+	msg := fmt.Sprintf("%s\n  %s\n  %s^", e.Msg, strings.ReplaceAll(text, "\n", " "), strings.Repeat(" ", min(e.Index, len(text))))
+	if e.Hint != "" {
+		msg += " " + e.Hint
+	}
+	return msg
+}

@@ -1,4 +1,4 @@
-package cli
+package stream
 
 import (
 	"errors"
@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"rollcage/internal/cli/usage"
 	"rollcage/internal/observe/capture"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/probe"
@@ -17,28 +18,30 @@ import (
 	"rollcage/internal/understand/runtime"
 )
 
-// sourceOptions say where events come from.
-type sourceOptions struct {
-	read    string
-	snaplen int
-	docker  string
+// Options say where events come from.
+type Options struct {
+	Read    string // capture file, - for standard input; "" for the live host
+	Snaplen int    // bytes of I/O data kept per event
+	Docker  string // address of the Docker Engine, auto or off
 }
 
-func (o *sourceOptions) addFlags(f *pflag.FlagSet) {
-	f.StringVarP(&o.read, "read", "r", "", "read events from the capture `FILE` (.scap, also gzip; - is standard input) instead of the kernel")
-	f.IntVar(&o.snaplen, "snaplen", 80, "`BYTES` of I/O data kept per event, up to 32768; live only")
-	f.StringVar(&o.docker, "docker", "auto", "`ADDRESS` of the Docker Engine to ask for container names, for instance unix:///run/user/1000/docker.sock; auto (the host's own) or off; live only")
+// AddFlags adds the flags of the options.
+func (o *Options) AddFlags(f *pflag.FlagSet) {
+	f.StringVarP(&o.Read, "read", "r", "", "read events from the capture `FILE` (.scap, also gzip; - is standard input) instead of the kernel")
+	f.IntVar(&o.Snaplen, "snaplen", 80, "`BYTES` of I/O data kept per event, up to 32768; live only")
+	f.StringVar(&o.Docker, "docker", "auto", "`ADDRESS` of the Docker Engine to ask for container names, for instance unix:///run/user/1000/docker.sock; auto (the host's own) or off; live only")
 }
 
-func (o *sourceOptions) live() bool { return o.read == "" }
+// Live reports whether the live host is watched.
+func (o *Options) Live() bool { return o.Read == "" }
 
-// open opens the source. A live one delivers at least what interest asks for.
-func (o *sourceOptions) open(interest event.Interest) (event.Source, error) {
-	if !o.live() {
-		return capture.Open(o.read)
+// Open opens the source. A live one delivers at least what interest asks for.
+func (o *Options) Open(interest event.Interest) (event.Source, error) {
+	if !o.Live() {
+		return capture.Open(o.Read)
 	}
-	if o.snaplen < 0 || o.snaplen > probe.MaxSnaplen {
-		return nil, usagef("--snaplen %d: want 0 to %d", o.snaplen, probe.MaxSnaplen)
+	if o.Snaplen < 0 || o.Snaplen > probe.MaxSnaplen {
+		return nil, usage.Errorf("--snaplen %d: want 0 to %d", o.Snaplen, probe.MaxSnaplen)
 	}
 	engines, err := o.engines()
 	if err != nil {
@@ -61,17 +64,17 @@ func (o *sourceOptions) open(interest event.Interest) (event.Source, error) {
 }
 
 // probeSnaplen returns the length as the probe takes it: negative for none.
-func (o *sourceOptions) probeSnaplen() int {
-	if o.snaplen == 0 {
+func (o *Options) probeSnaplen() int {
+	if o.Snaplen == 0 {
 		return -1
 	}
-	return o.snaplen
+	return o.Snaplen
 }
 
 // engines returns the container runtimes to ask.
-func (o *sourceOptions) engines() ([]runtime.Engine, error) {
-	addrs := []string{o.docker}
-	switch o.docker {
+func (o *Options) engines() ([]runtime.Engine, error) {
+	addrs := []string{o.Docker}
+	switch o.Docker {
 	case "off", "":
 		return nil, nil
 	case "auto":
@@ -99,10 +102,10 @@ func dockerAddresses() []string {
 	return []string{"unix:///run/docker.sock"}
 }
 
-// describe says in a few words what is watched.
-func (o *sourceOptions) describe() string {
-	if !o.live() {
-		return "capture " + o.read
+// Describe says in a few words what is watched.
+func (o *Options) Describe() string {
+	if !o.Live() {
+		return "capture " + o.Read
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -115,14 +118,14 @@ func (o *sourceOptions) describe() string {
 	return fmt.Sprintf("%s and every container on it (%s%s)", host, goruntime.GOARCH, kernel)
 }
 
-// sourceEnd turns the end of a stream into what the command returns: nil for a clean one.
-func sourceEnd(err error, o *sourceOptions) error {
-	if err == nil || o.live() {
+// End turns the end of a stream into what the command returns: nil for a clean one.
+func End(err error, o *Options) error {
+	if err == nil || o.Live() {
 		return err
 	}
 	var pathErr *os.PathError
 	if errors.As(err, &pathErr) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", o.read, err)
+	return fmt.Errorf("%s: %w", o.Read, err)
 }

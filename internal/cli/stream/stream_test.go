@@ -1,4 +1,4 @@
-package cli
+package stream
 
 import (
 	"io"
@@ -39,13 +39,13 @@ func TestWhatIsDueByTimeIsDoneOnABusyHost(t *testing.T) {
 		"not when reading a capture":        {false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			st, err := newStream(&busySource{}, c.live)
+			st, err := New(&busySource{}, c.live)
 			if err != nil {
 				t.Fatal(err)
 			}
 			calls, events := 0, 0
-			st.idle = func() error { calls++; return nil }
-			if err := st.run(t.Context(), func(*host.Event) error { events++; return nil }, nil); err != nil {
+			st.Idle = func() error { calls++; return nil }
+			if err := st.Run(t.Context(), func(*host.Event) error { events++; return nil }, nil); err != nil {
 				t.Fatal(err)
 			}
 			if calls != c.want || events != 100 {

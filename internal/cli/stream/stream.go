@@ -1,4 +1,7 @@
-package cli
+// Package stream is how commands read events: the options that say where they
+// come from, and the loop that runs them through the state of the host, to a
+// handler or into a capture file.
+package stream
 
 import (
 	"context"
@@ -10,18 +13,19 @@ import (
 	"rollcage/internal/observe/procfs"
 )
 
-// stream runs the events of a source through the state of the host.
-type stream struct {
-	src   event.Source
-	state *host.State
+// Stream runs the events of a source through the state of the host.
+type Stream struct {
+	src event.Source
+	// State is the state of the host after the event at hand.
+	State *host.State
 	ev    event.Event
 	he    host.Event
-	// loaded is called with the state before its first event, if set: at the
+	// Loaded is called with the state before its first event, if set: at the
 	// start and with each section of a capture.
-	loaded func() error
-	// idle is called when a live source has nothing for a moment, and on a busy
+	Loaded func() error
+	// Idle is called when a live source has nothing for a moment, and on a busy
 	// one every dueEvery, if set.
-	idle func() error
+	Idle func() error
 	live bool
 	due  uint64 // event time at which idle is called next
 }
@@ -30,8 +34,8 @@ type stream struct {
 // that always has a next event.
 const dueEvery = 100e6
 
-// newStream returns a stream over src. What a live one does not tell is looked up in /proc.
-func newStream(src event.Source, live bool) (*stream, error) {
+// New returns a stream over src. What a live one does not tell is looked up in /proc.
+func New(src event.Source, live bool) (*Stream, error) {
 	var opts host.Options
 	if live {
 		r, err := procfs.Open("/proc")
@@ -40,16 +44,16 @@ func newStream(src event.Source, live bool) (*stream, error) {
 		}
 		opts.Healer = procfs.NewHealer(r)
 	}
-	return &stream{src: src, state: host.New(opts), live: live}, nil
+	return &Stream{src: src, State: host.New(opts), live: live}, nil
 }
 
-// errStop is returned by a handler that wants no more events.
-var errStop = errors.New("no more events wanted")
+// ErrStop is returned by a handler that wants no more events.
+var ErrStop = errors.New("no more events wanted")
 
-// run calls handle with each event until the source ends, ctx is done or
-// handle returns an error, which run returns unless it is errStop. Hidden
+// Run calls handle with each event until the source ends, ctx is done or
+// handle returns an error, which Run returns unless it is ErrStop. Hidden
 // events change the state and are passed to hidden, if that is not nil.
-func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error) error {
+func (s *Stream) Run(ctx context.Context, handle, hidden func(*host.Event) error) error {
 	stop := context.AfterFunc(ctx, func() { _ = s.src.Close() })
 	defer stop()
 	if err := s.load(); err != nil {
@@ -79,7 +83,7 @@ func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error
 		default:
 			return err
 		}
-		s.state.Apply(&s.ev, &s.he)
+		s.State.Apply(&s.ev, &s.he)
 		h := handle
 		if s.ev.Hidden {
 			if h = hidden; h == nil {
@@ -88,7 +92,7 @@ func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error
 		}
 		switch err := h(&s.he); {
 		case err == nil:
-		case errors.Is(err, errStop):
+		case errors.Is(err, ErrStop):
 			return nil
 		default:
 			return err
@@ -97,17 +101,17 @@ func (s *stream) run(ctx context.Context, handle, hidden func(*host.Event) error
 }
 
 // tend does what is due by time.
-func (s *stream) tend() error {
-	if s.idle == nil {
+func (s *Stream) tend() error {
+	if s.Idle == nil {
 		return nil
 	}
-	return s.idle()
+	return s.Idle()
 }
 
-func (s *stream) load() error {
-	s.state.Load(s.src.Snapshot())
-	if s.loaded == nil {
+func (s *Stream) load() error {
+	s.State.Load(s.src.Snapshot())
+	if s.Loaded == nil {
 		return nil
 	}
-	return s.loaded()
+	return s.Loaded()
 }
