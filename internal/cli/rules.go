@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -36,32 +37,50 @@ type rulesFileOptions struct {
 }
 
 func newRulesCheckCommand() *cobra.Command {
-	var opts rulesFileOptions
-	var strict bool
+	var opts rulesCheckOptions
 	cmd := &cobra.Command{
 		Use:   "check [FILE ...]",
 		Short: "Check rules files",
 		Long: `Check rules files, in the order in which they build on each other: all errors and warnings with their place,
-what was probably meant, and what stands there. The exit code is 3 if there is an error.`,
+what was probably meant, and what stands there; and advice, where a rule is valid and hardly means what it says, or
+means something else in Falco (docs/rule-warnings.md). The exit code is 3 if there is an error.`,
 		Example: `  rollcage rules check my_rules.yaml
+  rollcage rules check --strict --ignore falco-exists my_rules.yaml
   rollcage rules check --builtin-rules my_rules.yaml -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.paths = append(opts.paths, args...)
-			return runRulesCheck(cmd.OutOrStdout(), &opts, strict)
+			return runRulesCheck(cmd.OutOrStdout(), &opts)
 		},
 	}
 	opts.addPathFlags(cmd.Flags())
 	addOutputFlag(cmd, &opts.output)
-	cmd.Flags().BoolVar(&strict, "strict", false, "warnings are errors")
+	cmd.Flags().BoolVar(&opts.strict, "strict", false, "warnings and advice are errors")
+	cmd.Flags().StringSliceVar(&opts.ignore, "ignore", nil, "leave out advice with the `NAME`, repeatable; all for none of it")
 	return cmd
 }
 
-func runRulesCheck(w io.Writer, opts *rulesFileOptions, strict bool) error {
-	set, results := rule.Load(opts.files(), rule.LoadOptions{})
-	errors, warnings := 0, 0
+// rulesCheckOptions are those of rules check.
+type rulesCheckOptions struct {
+	rulesFileOptions
+	strict bool
+	ignore []string
+}
+
+// wanted returns the advice that is not left out.
+func (o *rulesCheckOptions) wanted(advice []*rule.Problem) []*rule.Problem {
+	return slices.DeleteFunc(advice, func(p *rule.Problem) bool {
+		return slices.Contains(o.ignore, p.Topic) || slices.Contains(o.ignore, "all")
+	})
+}
+
+func runRulesCheck(w io.Writer, opts *rulesCheckOptions) error {
+	set, results := rule.Load(opts.files(), rule.LoadOptions{Advise: true})
+	errors, warnings, advice := 0, 0, 0
 	for _, r := range results {
+		r.Advice = opts.wanted(r.Advice)
 		errors += len(r.Errors)
 		warnings += len(r.Warnings)
+		advice += len(r.Advice)
 	}
 	if opts.output == outputJSON {
 		if err := json.NewEncoder(w).Encode(map[string]any{"falco_load_results": results}); err != nil {
@@ -73,13 +92,21 @@ func runRulesCheck(w io.Writer, opts *rulesFileOptions, strict bool) error {
 				fmt.Fprint(w, p.Format())
 			}
 		}
-		fmt.Fprintf(w, "%s in %s: %s, %s.\n", plural(len(set.Rules), "rule"), plural(len(results), "file"),
-			plural(errors, "error"), plural(warnings, "warning"))
+		fmt.Fprintf(w, "%s in %s: %s, %s%s.\n", plural(len(set.Rules), "rule"), plural(len(results), "file"),
+			plural(errors, "error"), plural(warnings, "warning"), adviceCount(advice))
 	}
-	if errors > 0 || strict && warnings > 0 {
+	if errors > 0 || opts.strict && warnings+advice > 0 {
 		return errNo
 	}
 	return nil
+}
+
+// adviceCount phrases how much advice there was.
+func adviceCount(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", advice on %s", plural(n, "place"))
 }
 
 func newRulesListCommand() *cobra.Command {

@@ -20,6 +20,7 @@ import (
 //	accept CONDITION         the condition compiles
 //	reject CONDITION => TEXT the condition is an error that contains TEXT
 //	warn CONDITION => TEXT   the condition compiles with a warning that contains TEXT
+//	advise CONDITION => NAMES  the standard schema gives this advice about the condition, or "nothing"
 //	print CONDITION => TEXT  the condition in its compiled form is TEXT
 //	select CONDITION => NAMES  the condition selects these events; "all" and "none" are possible
 //	format FORMAT => TEXT    the format gives TEXT; "nothing" if it gives nothing
@@ -86,6 +87,8 @@ func (s *script) step(word, text, want string) error {
 		return mention(err, want)
 	case "warn":
 		return s.warn(text, want)
+	case "advise":
+		return advises(text, want)
 	case "print":
 		n, err := Parse(text)
 		return equal(err, want, func() string { return Print(n) })
@@ -201,6 +204,26 @@ func (s *script) warn(text, want string) error {
 		return nil
 	}
 	return fmt.Errorf("warnings are %v", warnings)
+}
+
+func advises(text, want string) error {
+	n, err := Parse(text)
+	if err == nil {
+		_, _, err = NewProgram().Add(n)
+	}
+	return equal(err, want, func() string {
+		var names []string
+		for _, a := range Standard.Advise(n) {
+			if a.Msg == "" || a.Hint == "" {
+				return a.Name + " does not say what and what instead"
+			}
+			names = append(names, a.Name)
+		}
+		if names == nil {
+			return "nothing"
+		}
+		return strings.Join(names, " ")
+	})
 }
 
 func (s *script) selects(text, want string) error {

@@ -32,6 +32,8 @@ const (
 	InvalidListName
 	CompileCondition
 	UnknownKey
+	// Advice is not one of Falco's: what LoadOptions.Advise finds. Problem.Topic says what kind.
+	Advice
 )
 
 // codes holds name, short text and, for warnings, what it means for the
@@ -75,6 +77,8 @@ var codes = [...]struct{ name, short, long string }{
 		"The condition is valid and probably does not say what was meant, or costs more than it needs to."},
 	UnknownKey: {"LOAD_UNKNOWN_KEY", "Unknown key in item definition",
 		"The key is not one of this item's. It is ignored."},
+	Advice: {"ADVICE", "Advice to the author",
+		"The rule is valid and hardly means what it says. docs/rule-warnings.md explains each kind."},
 }
 
 // String returns the name, for instance LOAD_ERR_VALIDATE.

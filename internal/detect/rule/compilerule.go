@@ -102,6 +102,9 @@ func (c *compiler) condition(d *ruleDef, r *Rule) bool {
 	if n := selected.Len(); d.source == defaultSource && d.warnEventTypes && (n == 0 || n > manyTypes) {
 		c.problem(d.conditionAt, NoEventType, "Rule matches too many evt.type values. This has a significant performance penalty.")
 	}
+	if c.opts.Advise && !c.opts.Compatible {
+		c.advise(d, x, selected)
+	}
 	r.node, r.written = x.node, x
 	return true
 }

@@ -79,6 +79,9 @@ type LoadOptions struct {
 	// file, and what is wrong in one file again for each file after it.
 	// Otherwise every error is reported, once, and what is right is loaded.
 	Compatible bool
+	// Advise also looks for conditions and exceptions that are valid and hardly
+	// mean what they say. It has no effect with Compatible.
+	Advise bool
 	// Sources are the event sources that are there; syscall if empty. Rules of
 	// others are left out with a warning.
 	Sources []string
@@ -164,6 +167,8 @@ func (l *loader) record(res *Result, p *Problem) {
 	case l.opts.Compatible && !res.OK():
 	case p.Code.IsError():
 		res.Errors = append(res.Errors, p)
+	case p.Code == Advice:
+		res.Advice = append(res.Advice, p)
 	default:
 		res.Warnings = append(res.Warnings, p)
 	}
@@ -173,4 +178,5 @@ func (l *loader) record(res *Result, p *Problem) {
 func (r *Result) sort() {
 	slices.SortStableFunc(r.Errors, byPlace)
 	slices.SortStableFunc(r.Warnings, byPlace)
+	slices.SortStableFunc(r.Advice, byPlace)
 }

@@ -18,6 +18,8 @@ type Problem struct {
 	Line     string
 	// Field is the field that it is about, if that is what the code speaks of.
 	Field string
+	// Topic is the short name of an Advice, for instance not-equal-missing.
+	Topic string
 	// Suggestion is what was probably meant, or "".
 	Suggestion string
 
@@ -54,13 +56,16 @@ func (p *Problem) Error() string {
 // message, the line with a caret below the place, and the suggestion.
 func (p *Problem) Format() string {
 	var b strings.Builder
-	kind := "error"
-	if !p.Code.IsError() {
+	kind, name := "error", p.Code.String()
+	switch {
+	case p.Code == Advice:
+		kind, name = "advice", p.Topic
+	case !p.Code.IsError():
 		kind = "warning"
 	}
 	head := p.Error()
 	at := head[:len(head)-len(p.Message)]
-	fmt.Fprintf(&b, "%s%s: %s [%s]\n", at, kind, p.Message, p.Code)
+	fmt.Fprintf(&b, "%s%s: %s [%s]\n", at, kind, p.Message, name)
 	if strings.TrimSpace(p.Line) != "" {
 		text, caret := cutLine(p.Line, p.Position.Column-1)
 		fmt.Fprintf(&b, "    %s\n", text)
@@ -106,14 +111,16 @@ type Result struct {
 	File     string
 	Errors   []*Problem
 	Warnings []*Problem
+	// Advice is what LoadOptions.Advise found.
+	Advice []*Problem
 }
 
 // OK reports whether the file has no errors.
 func (r *Result) OK() bool { return len(r.Errors) == 0 }
 
-// Problems returns errors and warnings in order of their place in the file.
+// Problems returns errors, warnings and advice in order of their place in the file.
 func (r *Result) Problems() []*Problem {
-	all := slices.Concat(r.Errors, r.Warnings)
+	all := slices.Concat(r.Errors, r.Warnings, r.Advice)
 	slices.SortStableFunc(all, byPlace)
 	return all
 }

@@ -62,12 +62,15 @@ type jsonResult struct {
 	SchemaWarnings []string      `json:"schema_warnings"`
 	Errors         []jsonProblem `json:"errors"`
 	Warnings       []jsonProblem `json:"warnings"`
+	Advice         []jsonProblem `json:"advice,omitempty"` // not Falco's
 }
 
 type jsonProblem struct {
 	Code     string      `json:"code"`
 	CodeDesc string      `json:"codedesc"`
+	Topic    string      `json:"topic,omitempty"` // of advice
 	Message  string      `json:"message"`
+	Hint     string      `json:"hint,omitempty"` // of advice
 	Context  jsonContext `json:"context"`
 }
 
@@ -82,14 +85,20 @@ type jsonContext struct {
 func (r *Result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(jsonResult{
 		Name: r.File, Successful: r.OK(), SchemaValid: true, SchemaWarnings: []string{},
-		Errors: jsonProblems(r.Errors), Warnings: jsonProblems(r.Warnings),
+		Errors: jsonProblems(r.Errors), Warnings: jsonProblems(r.Warnings), Advice: jsonProblems(r.Advice),
 	})
 }
 
 func jsonProblems(list []*Problem) []jsonProblem {
 	out := make([]jsonProblem, len(list))
 	for i, p := range list {
-		out[i] = jsonProblem{p.Code.String(), p.Code.Long(), p.Message, jsonContext{p.where.locations(), p.where.snippet()}}
+		out[i] = jsonProblem{
+			Code: p.Code.String(), CodeDesc: p.Code.Long(), Message: p.Message,
+			Context: jsonContext{p.where.locations(), p.where.snippet()},
+		}
+		if p.Code == Advice {
+			out[i].Topic, out[i].Hint = p.Topic, p.Suggestion
+		}
 	}
 	return out
 }
