@@ -36,6 +36,7 @@ var stages = []string{
 	"rollcage/internal/detect/rule",
 	"rollcage/rules",
 	"rollcage/internal/respond/alert",
+	"rollcage/internal/respond/agent",
 	"rollcage/internal/cli",
 	"rollcage/cmd/rollcage",
 	"rollcage/bench",

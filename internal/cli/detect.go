@@ -17,8 +17,7 @@ import (
 	"rollcage/internal/cli/stream"
 	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
-	"rollcage/internal/observe/event"
-	"rollcage/internal/observe/host"
+	"rollcage/internal/respond/agent"
 	"rollcage/internal/respond/alert"
 )
 
@@ -84,7 +83,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	if err != nil {
 		return err
 	}
-	d, err := newDetector(opts, set)
+	rules, err := opts.ready(set)
 	if err != nil {
 		return err
 	}
@@ -92,7 +91,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	if err != nil {
 		return err
 	}
-	src, err := opts.Open(d.engine.Interest())
+	src, err := opts.Open(rules.Interest())
 	if err != nil {
 		return err
 	}
@@ -102,21 +101,23 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
-	st, err := stream.New(src, opts.Live())
+	delivery := alert.NewDelivery(outputs, opts.deliveryOptions())
+	defer reopenOnSignal(delivery)()
+	a, err := agent.New(src, rules, delivery, agent.Options{Live: opts.Live()})
 	if err != nil {
 		return err
 	}
-	d.delivery = alert.NewDelivery(outputs, opts.deliveryOptions())
-	defer reopenOnSignal(d.delivery)()
 	if opts.Live() {
-		go watchLoss(ctx, src, d.delivery.Send)
+		go watchLoss(ctx, src, a.Send)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
-			opts.Describe(), plural(len(d.engine.Rules()), "rule"))
+			opts.Describe(), plural(rules.Len(), "rule"))
 	}
-	err = d.run(ctx, st)
+	err = a.Run(ctx)
 	flush, cancel := flushContext(ctx, opts.Live())
 	defer cancel()
-	return errors.Join(stream.End(err, &opts.Options), d.finish(flush, stderr, src.Stats()))
+	err = errors.Join(stream.End(err, &opts.Options), delivery.Close(flush))
+	sumUp(stderr, a.Stats())
+	return err
 }
 
 // patience is how long an output of a live host may try to deliver one alert,
@@ -187,52 +188,27 @@ func reopenOnSignal(d *alert.Delivery) (stop func()) {
 	}
 }
 
-// detector judges events.
-type detector struct {
-	engine    *rule.Engine
-	formatter *alert.Formatter
-	delivery  *alert.Delivery
-	matches   []uint64 // by rule
-	alerts    uint64
-}
-
-func newDetector(opts *detectOptions, set *rule.Ruleset) (*detector, error) {
-	if !opts.first {
-		opts.matching = rule.MatchAll
+// ready compiles the selected rules with their formats.
+func (o *detectOptions) ready(set *rule.Ruleset) (*agent.Rules, error) {
+	if !o.first {
+		o.matching = rule.MatchAll
 	}
-	e, err := opts.engine(set)
+	e, err := o.engine(set)
 	if err != nil {
 		return nil, err
 	}
-	f, err := alert.NewFormatter(e, alert.FormatterOptions{ISO8601: opts.iso8601})
-	if err != nil {
-		return nil, err
-	}
-	return &detector{engine: e, formatter: f, matches: make([]uint64, len(e.Rules()))}, nil
+	return agent.NewRules(e, alert.FormatterOptions{ISO8601: o.iso8601})
 }
 
-func (d *detector) run(ctx context.Context, st *stream.Stream) error {
-	return st.Run(ctx, func(he *host.Event) error {
-		for _, m := range d.engine.Process(he) {
-			d.matches[m.Index]++
-			d.alerts++
-			d.delivery.Send(d.formatter.Alert(m, he))
-		}
-		return nil
-	}, nil)
-}
-
-// finish delivers what waits until ctx ends, and sums up.
-func (d *detector) finish(ctx context.Context, w io.Writer, s event.Stats) error {
-	err := d.delivery.Close(ctx)
-	fmt.Fprintf(w, "%s seen, %s raised.\n", plural(int(s.Events), "event"), plural(int(d.alerts), "alert"))
-	for i, m := range d.engine.Rules() {
-		if n := d.matches[i]; n > 0 {
-			fmt.Fprintf(w, "  %s: %d\n", m.Name, n)
+// sumUp tells what was seen and raised.
+func sumUp(w io.Writer, s agent.Stats) {
+	fmt.Fprintf(w, "%s seen, %s raised.\n", plural(int(s.Source.Events), "event"), plural(int(s.Alerts), "alert"))
+	for _, r := range s.Rules {
+		if r.Matches > 0 {
+			fmt.Fprintf(w, "  %s: %d\n", r.Name, r.Matches)
 		}
 	}
-	stream.ReportLoss(w, s)
-	return err
+	stream.ReportLoss(w, s.Source)
 }
 
 // plural returns a number with its noun.

@@ -21,6 +21,14 @@ type Source interface {
 	Close() error
 }
 
+// Chooser is a live source that can be told which events are wanted.
+type Chooser interface {
+	// SetInterest changes which events are sent, from the next one that happens
+	// on. What the state of the host needs is always sent. It may be called
+	// from any goroutine.
+	SetInterest(i Interest) error
+}
+
 var (
 	// ErrIdle is returned by Next of a live source when there was nothing for
 	// a moment (at most 100 ms), so that the caller can do what is due by time.

@@ -192,6 +192,14 @@ func (s *Source) change(ch Change) {
 	s.pending = append(s.pending, extra{b, false})
 }
 
+// SetInterest implements event.Chooser for a source that does.
+func (s *Source) SetInterest(i event.Interest) error {
+	if c, ok := s.Source.(event.Chooser); ok {
+		return c.SetInterest(i)
+	}
+	return nil
+}
+
 // Close implements event.Source.
 func (s *Source) Close() error {
 	err := s.Source.Close()

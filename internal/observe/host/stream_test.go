@@ -1,11 +1,10 @@
-package stream
+package host
 
 import (
 	"io"
 	"testing"
 
 	"rollcage/internal/observe/event"
-	"rollcage/internal/observe/host"
 )
 
 // busySource has an event every 10 ms for a second, and never a moment without one.
@@ -39,13 +38,13 @@ func TestWhatIsDueByTimeIsDoneOnABusyHost(t *testing.T) {
 		"not when reading a capture":        {false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			st, err := New(&busySource{}, c.live)
+			st, err := NewStream(&busySource{}, c.live)
 			if err != nil {
 				t.Fatal(err)
 			}
 			calls, events := 0, 0
 			st.Idle = func() error { calls++; return nil }
-			if err := st.Run(t.Context(), func(*host.Event) error { events++; return nil }, nil); err != nil {
+			if err := st.Run(t.Context(), func(*Event) error { events++; return nil }, nil); err != nil {
 				t.Fatal(err)
 			}
 			if calls != c.want || events != 100 {

@@ -1,0 +1,115 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcage/internal/detect/rule"
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+	"rollcage/internal/respond/alert"
+)
+
+// Options change how an agent works. The zero value is good for a capture.
+type Options struct {
+	// Live says that the source is the running host: what it does not tell is looked up in /proc.
+	Live bool
+	// Interest is what is asked of a live source beside what the rules want.
+	Interest event.Interest
+	// Log is told what goes on, slog.Default() if nil.
+	Log *slog.Logger
+	// Matched, if set, is called with each match and the alert that was made
+	// of it, before the alert is sent. The match does not change; the event is
+	// valid until it returns. It returns false to have the alert not sent.
+	Matched func(m *rule.Match, he *host.Event, a *alert.Alert) bool
+}
+
+// Agent judges the events of one source.
+type Agent struct {
+	opts     Options
+	src      event.Source
+	stream   *host.Stream
+	delivery *alert.Delivery
+	ended    chan struct{} // closed when Run returns
+	started  time.Time
+
+	rules   *Rules // those at work; Run's goroutine alone uses their engine and formatter
+	next    atomic.Pointer[swap]
+	swapMu  sync.Mutex // of Swap: one at a time
+	working atomic.Pointer[Rules]
+
+	counts counts
+	alerts atomic.Uint64
+	state  atomic.Pointer[host.Stats]
+}
+
+// New returns an agent that judges the events of src by rules and sends the
+// alerts to d. A live source is to be asked for [Agent.Interest] first, or
+// opened with [Rules.Interest].
+func New(src event.Source, rules *Rules, d *alert.Delivery, opts Options) (*Agent, error) {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	st, err := host.NewStream(src, opts.Live)
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{opts: opts, src: src, stream: st, delivery: d, ended: make(chan struct{}), started: time.Now()}
+	a.state.Store(&host.Stats{})
+	a.counts.adopt(rules)
+	a.rules = rules
+	a.working.Store(rules)
+	return a, nil
+}
+
+// Run judges events until the source ends or ctx is done, which is no error.
+// It is called once.
+func (a *Agent) Run(ctx context.Context) error {
+	defer close(a.ended)
+	a.stream.Idle = a.tend
+	a.stream.Loaded = a.tend
+	defer a.publish()
+	return a.stream.Run(ctx, a.judge, nil)
+}
+
+// judge handles one event.
+func (a *Agent) judge(he *host.Event) error {
+	if a.next.Load() != nil {
+		a.takeNext()
+	}
+	for _, m := range a.rules.engine.Process(he) {
+		a.match(m, he)
+	}
+	return nil
+}
+
+func (a *Agent) match(m *rule.Match, he *host.Event) {
+	a.rules.matched[m.Index].Add(1)
+	al := a.rules.formatter.Alert(m, he)
+	if a.opts.Matched != nil && !a.opts.Matched(m, he, al) {
+		return
+	}
+	a.alerts.Add(1)
+	a.delivery.Send(al)
+}
+
+// Send sends an alert that no rule raised, for instance one about Rollcage itself.
+func (a *Agent) Send(al *alert.Alert) { a.delivery.Send(al) }
+
+// tend does what is due by time.
+func (a *Agent) tend() error {
+	if a.next.Load() != nil {
+		a.takeNext()
+	}
+	a.publish()
+	return nil
+}
+
+// publish makes the state's counters visible to other goroutines.
+func (a *Agent) publish() {
+	s := a.stream.State.Stats()
+	a.state.Store(&s)
+}
