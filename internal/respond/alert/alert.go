@@ -21,6 +21,9 @@ import (
 // Alert tells that a rule matched, or something about Rollcage itself. It
 // owns all its memory and must not be changed once it is sent.
 type Alert struct {
+	// ID is a UUID by which a receiver knows an alert again that reaches it
+	// twice. An outbox gives it; it is empty where alerts are kept nowhere.
+	ID string
 	// Time is when the event happened.
 	Time     time.Time
 	Rule     string

@@ -259,6 +259,13 @@ func newRefusal(resp *http.Response) *refusal {
 
 func (r *refusal) Error() string { return "the receiver answered " + r.text }
 
+// Is makes a refusal for good an ErrRefused. Answers that mean "you may not" or
+// "not here" are not: they pass when the receiver or our credentials are put right.
+func (r *refusal) Is(target error) bool {
+	return target == ErrRefused && (r.status == http.StatusBadRequest || r.status == http.StatusRequestEntityTooLarge ||
+		r.status == http.StatusUnprocessableEntity)
+}
+
 // passes reports whether the receiver may take the same alert later.
 func (r *refusal) passes() bool {
 	return r.status >= 500 || r.status == http.StatusTooManyRequests || r.status == http.StatusRequestTimeout

@@ -3,6 +3,7 @@ package alert
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // Output is where alerts go. [Delivery] is its usual caller.
@@ -26,6 +27,20 @@ type Output interface {
 	// afterwards fails with ErrClosed; closing again does nothing.
 	Close() error
 }
+
+// Batcher is an Output that rather takes several alerts at once, as mail does.
+type Batcher interface {
+	Output
+	// Batch returns how many alerts it takes at most, and how long to wait for
+	// more once there is one.
+	Batch() (most int, wait time.Duration)
+	// SendBatch is Send for several alerts, which are delivered all or not at all.
+	SendBatch(ctx context.Context, alerts []*Alert) error
+}
+
+// ErrRefused is what an error of Send is when the receiver does not take this
+// alert, now or later, so that it is in vain to send it again.
+var ErrRefused = errors.New("the receiver refuses the alert")
 
 // ErrClosed is returned by Send after Close.
 var ErrClosed = errors.New("the output is closed")

@@ -96,8 +96,11 @@ func (s Shape) appendJSON(b []byte, a *Alert) []byte {
 		b = append(b, ']')
 	}
 	b = append(b, `,"time":"`...)
-	b = a.Time.UTC().AppendFormat(b, timeJSON)
-	return append(b, `"}`...)
+	b = append(a.Time.UTC().AppendFormat(b, timeJSON), '"')
+	if a.ID != "" {
+		b = field.AppendJSONString(append(b, `,"uuid":`...), a.ID) // falcosidekick's name for it
+	}
+	return append(b, '}')
 }
 
 // appendFields appends an object of the fields, sorted by key.
