@@ -17,16 +17,16 @@ import (
 func newRulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Check, list and test rules",
+		Short: "Check, list, test and explain rules",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand())
+	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand())
 	return cmd
 }
 

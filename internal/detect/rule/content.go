@@ -10,9 +10,9 @@ import (
 // Position is a place in a file. Line and Column count from 1, columns in
 // bytes; Column 0 means that only the line is known, Line 0 the whole file.
 type Position struct {
-	File   string
-	Line   int
-	Column int
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column,omitempty"`
 }
 
 // content is the text of a file with what is needed to find places in it.

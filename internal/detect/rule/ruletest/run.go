@@ -177,23 +177,55 @@ func (t *trial) running(x *Expected) *rule.Match {
 
 // play makes the events of the test happen.
 func (t *trial) play(num *uint64) {
-	w := &world{parser: parser{file: t.File}, state: host.New(host.Options{}), now: startTime, num: num}
-	w.state.Load(t.test.host.snapshot(&w.parser))
-	for _, s := range t.test.events {
-		if he := w.happen(s); he != nil {
-			t.judge(s.String(), he)
-		}
-	}
-	for _, e := range w.errs {
+	for _, e := range t.test.play(t.File, num, t.judge) {
 		t.Failures = append(t.Failures, &Failure{Error: *e})
 	}
 }
 
 // replay reads the events of a capture.
 func (t *trial) replay(path string, num *uint64) error {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(filepath.Dir(t.File), path)
+	return replay(beside(t.File, path), num, t.judge)
+}
+
+// Visit is called with an event and where it comes from, for people. The
+// event is valid until Visit returns.
+type Visit func(where string, he *host.Event)
+
+// Replay makes what the test says happen, without judging it.
+func (t *Test) Replay(file *File, visit Visit) error {
+	num := uint64(0)
+	if t.Capture != "" {
+		return replay(beside(file.Name, t.Capture), &num, visit)
 	}
+	var errs []error
+	for _, e := range t.play(file.Name, &num, visit) {
+		errs = append(errs, e)
+	}
+	return errors.Join(errs...)
+}
+
+// play makes the events of the test happen and returns the mistakes in them.
+func (t *Test) play(file string, num *uint64, visit Visit) []*Error {
+	w := &world{parser: parser{file: file}, state: host.New(host.Options{}), now: startTime, num: num}
+	w.state.Load(t.host.snapshot(&w.parser))
+	for _, s := range t.events {
+		if he := w.happen(s); he != nil {
+			visit(s.String(), he)
+		}
+	}
+	return w.errs
+}
+
+// beside returns a path as seen from the folder of a file.
+func beside(file, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(file), path)
+}
+
+// replay reads the events of a capture and numbers them on.
+func replay(path string, num *uint64, visit Visit) error {
 	src, err := capture.Open(path)
 	if err != nil {
 		return err
@@ -220,7 +252,7 @@ func (t *trial) replay(path string, num *uint64) error {
 			inFile := ev.Num
 			*num++
 			ev.Num = *num // no two events of a run are taken for one
-			t.judge(fmt.Sprintf("event %d (%s)", inFile, ev.Info().Name), &he)
+			visit(fmt.Sprintf("event %d (%s)", inFile, ev.Info().Name), &he)
 		}
 	}
 }
