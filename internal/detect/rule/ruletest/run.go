@@ -1,6 +1,7 @@
 package ruletest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -213,6 +214,10 @@ func (t *Test) play(file string, num *uint64, visit Visit) []*Error {
 			visit(s.String(), he)
 		}
 	}
+	// Parameters are read in no order.
+	slices.SortStableFunc(w.errs, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
+	})
 	return w.errs
 }
 
