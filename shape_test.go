@@ -43,6 +43,8 @@ var stages = []string{
 	"rollcage/internal/respond/action",
 	"rollcage/internal/respond/evidence",
 	"rollcage/internal/respond/agent",
+	"rollcage/internal/inspect/proctree",
+	"rollcage/internal/inspect/recording",
 	"rollcage/internal/cli",
 	"rollcage/cmd/rollcage",
 	"rollcage/bench",

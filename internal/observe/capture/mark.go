@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"iter"
 	"os"
 
 	"rollcage/internal/observe/event"
@@ -37,24 +36,6 @@ func (r *Reader) Mark() Mark {
 		}
 	}
 	return m
-}
-
-// Pending yields the waiting enter events that the state of the host keeps
-// too, because they may fill gaps of their exit event: who goes on at a mark
-// applies them to the state first. The event is valid during the call.
-func (m *Mark) Pending() iter.Seq[*event.Event] {
-	return func(yield func(*event.Event) bool) {
-		for _, b := range m.Enters {
-			var ev event.Event
-			if ev.Reset(b) != nil || !hiddenTypes.Has(ev.Type()) {
-				continue
-			}
-			ev.Hidden = true
-			if !yield(&ev) {
-				return
-			}
-		}
-	}
 }
 
 // OpenAt opens a capture file to read on at a mark. The reader has no

@@ -136,6 +136,13 @@ func (r *Reader) Stats() event.Stats {
 	return event.Stats{Events: r.events.Load(), Skipped: r.skipped.Load()}
 }
 
+// Consumed returns how many bytes of the file have been read, as they are on
+// disk. That is ahead of the events by a buffer.
+func (r *Reader) Consumed() int64 { return r.unpack.in.n }
+
+// Packed reports whether the capture is compressed.
+func (r *Reader) Packed() bool { return r.unpack.packed }
+
 // Close ends the stream.
 func (r *Reader) Close() error {
 	if r.closed.Swap(true) || r.closer == nil {

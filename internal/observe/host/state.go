@@ -158,13 +158,7 @@ func (s *State) Snapshot() *event.Snapshot {
 		Machine: s.machine, Interfaces: slices.Clone(s.interfaces), Live: s.live,
 		Threads: make([]*event.ThreadInfo, 0, len(s.threads)),
 	}
-	for _, u := range s.users {
-		snap.Users = append(snap.Users, *u)
-	}
-	for _, g := range s.groups {
-		snap.Groups = append(snap.Groups, *g)
-	}
-	sortUsers(snap)
+	snap.Users, snap.Groups = s.accounts()
 	for t := range s.Threads() {
 		if t != s.ended {
 			snap.Threads = append(snap.Threads, t.info())

@@ -103,12 +103,20 @@ func (s *State) applyGroupDeleted(he *Event) {
 	}
 }
 
-// sortUsers puts the users and groups of a snapshot in order.
-func sortUsers(snap *event.Snapshot) {
-	slices.SortFunc(snap.Users, func(a, b event.User) int {
+// accounts returns all users and groups, in order of container and id.
+func (s *State) accounts() ([]event.User, []event.Group) {
+	users, groups := make([]event.User, 0, len(s.users)), make([]event.Group, 0, len(s.groups))
+	for _, u := range s.users {
+		users = append(users, *u)
+	}
+	for _, g := range s.groups {
+		groups = append(groups, *g)
+	}
+	slices.SortFunc(users, func(a, b event.User) int {
 		return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.UID, b.UID))
 	})
-	slices.SortFunc(snap.Groups, func(a, b event.Group) int {
+	slices.SortFunc(groups, func(a, b event.Group) int {
 		return cmp.Or(cmp.Compare(a.Container, b.Container), cmp.Compare(a.GID, b.GID))
 	})
+	return users, groups
 }
