@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,13 @@ type hostName struct {
 	name    string
 	resolve func(context.Context, string) ([]netip.Addr, error)
 	addrs   atomic.Pointer[[]netip.Addr]
-	due     atomic.Int64 // when to look it up next, ns since the epoch
+	due     atomic.Int64  // when to look it up next, ns since the epoch
+	looked  chan struct{} // closed after the first look-up, whatever came of it
+	once    sync.Once
+}
+
+func newHostName(name string, resolve func(context.Context, string) ([]netip.Addr, error)) *hostName {
+	return &hostName{name: name, resolve: resolve, looked: make(chan struct{})}
 }
 
 // LookUpHosts starts to look up the names that conditions compare addresses
@@ -35,6 +42,18 @@ type hostName struct {
 func (p *Program) LookUpHosts() {
 	for _, h := range p.hosts {
 		h.refresh()
+	}
+}
+
+// AwaitHosts waits until the names that [Program.LookUpHosts] looks up were
+// looked up once, or ctx ends.
+func (p *Program) AwaitHosts(ctx context.Context) {
+	for _, h := range p.hosts {
+		select {
+		case <-h.looked:
+		case <-ctx.Done():
+			return
+		}
 	}
 }
 
@@ -53,6 +72,7 @@ func (h *hostName) has(a netip.Addr) bool {
 }
 
 func (h *hostName) look() {
+	defer h.once.Do(func() { close(h.looked) })
 	ctx, cancel := context.WithTimeout(context.Background(), hostTimeout)
 	defer cancel()
 	addrs, err := h.resolve(ctx, h.name)
@@ -119,7 +139,7 @@ func (c *compiler) hostLeaf(n *Check, addr *FieldRef) (leaf, error) {
 	}
 	for _, v := range values {
 		if c.hosts[v.Text] == nil {
-			c.hosts[v.Text] = &hostName{name: v.Text, resolve: c.sources.schema.Resolve}
+			c.hosts[v.Text] = newHostName(v.Text, c.sources.schema.Resolve)
 		}
 		l.hosts = append(l.hosts, c.hosts[v.Text])
 	}

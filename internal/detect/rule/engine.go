@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"context"
 	"fmt"
 
 	"rollcage/internal/detect/filter"
@@ -72,6 +73,10 @@ func NewEngine(set *Ruleset, opts EngineOptions) (*Engine, error) {
 	e.program.LookUpHosts()
 	return e, nil
 }
+
+// AwaitHosts waits until the host names in the conditions were looked up, or
+// ctx ends. It may be called by another goroutine than the one that judges.
+func (e *Engine) AwaitHosts(ctx context.Context) { e.program.AwaitHosts(ctx) }
 
 // index notes for which events the rule is to be asked. Asynchronous events
 // go to every rule.

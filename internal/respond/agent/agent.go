@@ -41,6 +41,10 @@ type Agent struct {
 	swapMu  sync.Mutex // of Swap: one at a time
 	working atomic.Pointer[Rules]
 
+	reloadMu               sync.Mutex // of Reload
+	reloads, reloadsFailed atomic.Uint64
+	reloaded               atomic.Int64 // when, ns since the epoch, 0 for never
+
 	counts counts
 	alerts atomic.Uint64
 	state  atomic.Pointer[host.Stats]
