@@ -39,10 +39,11 @@ func applyConfig(flags *pflag.FlagSet, path string, asked bool, env func(string)
 			if err := f.Value.Set(v); err != nil {
 				errs = append(errs, usage.Errorf("environment variable %s: %v", name, err))
 			}
-			f.Changed = true
+			markConfigured(f)
 			return
 		}
 		if v, ok := values[f.Name]; ok {
+			markConfigured(f)
 			if err := setFlag(f, v); err != nil {
 				errs = append(errs, fmt.Errorf("%s:%d: %s: %w", path, v.Line, f.Name, err))
 			}
@@ -51,10 +52,20 @@ func applyConfig(flags *pflag.FlagSet, path string, asked bool, env func(string)
 	return errors.Join(errs...)
 }
 
+// fromConfig is the annotation of flags that were not given on the command line.
+const fromConfig = "rollcage/configured"
+
+func markConfigured(f *pflag.Flag) {
+	f.Changed = true
+	if f.Annotations == nil {
+		f.Annotations = map[string][]string{}
+	}
+	f.Annotations[fromConfig] = []string{"yes"}
+}
+
 func setFlag(f *pflag.Flag, v *yaml.Node) error {
 	switch v.Kind {
 	case yaml.ScalarNode:
-		f.Changed = true
 		return f.Value.Set(v.Value)
 	case yaml.SequenceNode:
 		list, ok := f.Value.(pflag.SliceValue)
@@ -68,7 +79,6 @@ func setFlag(f *pflag.Flag, v *yaml.Node) error {
 			}
 			items[i] = c.Value
 		}
-		f.Changed = true
 		return list.Replace(items)
 	}
 	return errors.New("takes a value or a list of values")

@@ -37,17 +37,21 @@ func flushContext(ctx context.Context, live bool) (context.Context, context.Canc
 type detectOptions struct {
 	stream.Options
 	rulesOptions
-	output   string
-	file     string
-	url      string
-	iso8601  bool
-	first    bool
-	quiet    bool
-	duration time.Duration
+	output     string
+	file       string
+	url        string
+	iso8601    bool
+	first      bool
+	quiet      bool
+	duration   time.Duration
+	watchRules bool
+
+	config string                         // the configuration file
+	again  func() (*detectOptions, error) // the options as they would be now
 }
 
 func newDetectCommand() *cobra.Command {
-	var opts detectOptions
+	opts := &detectOptions{}
 	cmd := &cobra.Command{
 		Use:   "detect",
 		Short: "Judge what happens by rules and raise alerts",
@@ -61,9 +65,18 @@ gives its alerts. Rules files for Falco load as they are.`,
   rollcage detect --disable 'Shell run in a container' --disable tag=network`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runDetect(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), &opts)
+			opts, err := rereadDetectOptions(cmd)
+			if err != nil {
+				return err
+			}
+			return runDetect(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts)
 		},
 	}
+	opts.addFlags(cmd)
+	return cmd
+}
+
+func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	opts.Options.AddFlags(f)
 	opts.rulesOptions.addPathFlags(f)
@@ -75,15 +88,11 @@ gives its alerts. Rules files for Falco load as they are.`,
 	f.BoolVar(&opts.first, "first-match", false, "raise an alert for the first rule that matches an event only, as Falco does unless told otherwise")
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
-	return cmd
+	f.BoolVar(&opts.watchRules, "watch-rules", true, "load the rules again, without a gap, when their files or the configuration change; SIGHUP always does; live only")
 }
 
 func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOptions) error {
-	set, err := opts.load(stderr)
-	if err != nil {
-		return err
-	}
-	rules, err := opts.ready(set)
+	rules, err := opts.rules(stderr)
 	if err != nil {
 		return err
 	}
@@ -96,8 +105,9 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		return err
 	}
 	defer func() { _ = src.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if opts.duration > 0 && opts.Live() {
-		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
@@ -109,6 +119,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	}
 	if opts.Live() {
 		go watchLoss(ctx, src, a.Send)
+		go (&reloader{opts: opts, agent: a, stderr: stderr, stop: cancel}).run(ctx)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 			opts.Describe(), plural(rules.Len(), "rule"))
 	}
@@ -188,8 +199,12 @@ func reopenOnSignal(d *alert.Delivery) (stop func()) {
 	}
 }
 
-// ready compiles the selected rules with their formats.
-func (o *detectOptions) ready(set *rule.Ruleset) (*agent.Rules, error) {
+// rules loads and compiles the selected rules. Problems are printed to w.
+func (o *detectOptions) rules(w io.Writer) (*agent.Rules, error) {
+	set, err := o.load(w)
+	if err != nil {
+		return nil, err
+	}
 	if !o.first {
 		o.matching = rule.MatchAll
 	}

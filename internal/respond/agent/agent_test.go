@@ -86,6 +86,11 @@ func (c *collected) all() []*alert.Alert {
 func compiled(t testing.TB, name, condition string) *Rules {
 	t.Helper()
 	text := fmt.Sprintf("- rule: %s\n  desc: d\n  condition: %s\n  output: file %%fd.name\n  priority: WARNING\n", name, condition)
+	return compiledText(t, text)
+}
+
+func compiledText(t testing.TB, text string) *Rules {
+	t.Helper()
 	set, results := rule.Load([]rule.File{{Name: "r.yaml", Data: []byte(text)}}, rule.LoadOptions{})
 	if !results[0].OK() {
 		t.Fatal(results[0].Summary(true))
@@ -112,9 +117,17 @@ type running struct {
 
 func start(t *testing.T, rules *Rules, opts Options) *running {
 	t.Helper()
-	r := &running{src: newOpenings(), out: &collected{}, ran: make(chan error, 1)}
+	src := newOpenings()
+	r := startOn(t, src, rules, opts)
+	r.src = src
+	return r
+}
+
+func startOn(t *testing.T, src event.Source, rules *Rules, opts Options) *running {
+	t.Helper()
+	r := &running{out: &collected{}, ran: make(chan error, 1)}
 	d := alert.NewDelivery([]alert.Output{r.out}, alert.DeliveryOptions{Wait: true})
-	a, err := New(r.src, rules, d, opts)
+	a, err := New(src, rules, d, opts)
 	if err != nil {
 		t.Fatal(err)
 	}

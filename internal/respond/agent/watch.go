@@ -33,7 +33,7 @@ const maxLinks = 16
 // make another.
 //
 // It returns an error if it cannot watch at all; a path that is missing is
-// waited for in the folder that it would be in.
+// waited for.
 func Watch(ctx context.Context, paths []string, changed func()) error {
 	w, err := fsnotify.NewWatcher()
 	if err != nil {
@@ -170,8 +170,18 @@ func isLink(path string) bool {
 	return err == nil && info.Mode()&fs.ModeSymlink != 0
 }
 
+// watch watches a folder, or as long as it is missing the nearest one above it.
 func (w *fileWatch) watch(dir string) {
-	if !w.watched[dir] && w.Add(dir) == nil {
-		w.watched[dir] = true
+	for !w.watched[dir] {
+		if w.Add(dir) == nil {
+			w.watched[dir] = true
+		}
+		if dir == "/" {
+			return
+		}
+		if _, err := os.Stat(dir); err == nil {
+			return
+		}
+		dir = filepath.Dir(dir)
 	}
 }

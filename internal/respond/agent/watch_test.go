@@ -81,6 +81,7 @@ func TestChangesOfFilesAreSeen(t *testing.T) {
 		}},
 		{"removed", one, []string{"rules.yaml"}, func(f *folder) { f.must(os.Remove(f.path("rules.yaml"))) }},
 		{"made for the first time", func(*folder) {}, []string{"rules.yaml"}, func(f *folder) { f.write("rules.yaml", "a") }},
+		{"made with its folder", func(*folder) {}, []string{"a/b/rules.yaml"}, func(f *folder) { f.write("a/b/rules.yaml", "a") }},
 		{"added to a folder", func(f *folder) { f.write("d/a.yaml", "a") }, []string{"d"}, func(f *folder) { f.write("d/b.yaml", "b") }},
 		{"a folder that is made anew", func(f *folder) { f.write("d/a.yaml", "a") }, []string{"d"}, func(f *folder) {
 			f.must(os.RemoveAll(f.path("d")))
