@@ -6,9 +6,10 @@
 say() { printf '%s: %s\n' "$(basename "$0" .sh)" "$*" >&2; }
 die() { say "$*"; exit 1; }
 
-# debian_open SUITE DIR: reads SUITE's package list into DIR, where debian_apt and debian_fetch work on it.
+# debian_open SUITE DIR [ARCH]: reads SUITE's package list into DIR, where debian_apt and debian_fetch work on it. ARCH is a
+# Debian architecture, this machine's unless given.
 debian_open() {
-	local suite=$1 mirror
+	local suite=$1 mirror arch=${3:-$(dpkg --print-architecture)}
 	command -v apt-get >/dev/null || die 'apt-get is missing: this needs a Debian or a derivative'
 	debian=$(mkdir -p "$2" && cd "$2" && pwd)
 	# shellcheck disable=SC2016 # apt expands it
@@ -28,6 +29,8 @@ debian_open() {
 		Dir::Etc::sourcelist "$debian/sources.list";
 		Dir::Etc::sourceparts "$debian/sources.d";
 		Dir::Etc::preferencesparts "/dev/null";
+		APT::Architecture "$arch";
+		APT::Architectures { "$arch"; };
 		APT::Sandbox::User "root";
 		APT::Install-Recommends "false";
 		APT::Update::Post-Invoke "";

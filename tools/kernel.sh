@@ -2,13 +2,16 @@
 # Runs a command under another Linux kernel: Debian's, in an emulated machine that has nothing but busybox and the
 # given files. Prints what the command prints and exits with its exit code.
 #
-#   tools/kernel.sh [-f PATH]... [-m MODULE]... [-t SECONDS] KERNEL COMMAND [ARG]...
+#   tools/kernel.sh [-a ARCH] [-f PATH]... [-m MODULE]... [-t SECONDS] KERNEL COMMAND [ARG]...
 #   tools/kernel.sh 6.1 uname -a
 #   CGO_ENABLED=0 go test -c -o probe.test ./internal/observe/probe
 #   tools/kernel.sh -f internal/observe/probe/testdata 6.12 ./probe.test -test.run TestLoad
+#   GOARCH=arm64 CGO_ENABLED=0 go test -c -o probe-arm64.test ./internal/observe/probe
+#   tools/kernel.sh -a arm64 6.12 ./probe-arm64.test -test.run TestScenes
 #
 #   KERNEL        5.10, 6.1, 6.12 or 7 (the newest that Debian has)
-#   COMMAND       a static program of this machine (with a slash), or a busybox applet
+#   COMMAND       a static program (with a slash), or a busybox applet
+#   -a ARCH       the machine: amd64, as unless given, or arm64
 #   -f PATH       a file or folder to have beside COMMAND, in its working directory, under its last name
 #   -m MODULE     a kernel module to load first (overlay, veth …); modules it depends on go before it
 #   -t SECONDS    the longest it may take, 600 unless given
@@ -23,22 +26,23 @@ tools=$(cd "$(dirname "$0")" && pwd)
 
 usage() { sed -n '2,$ { /^#/!q; s/^# \{0,1\}//p }' "$0"; }
 
-# fetch SUITE DIR: unpacks the kernel for clouds of a Debian suite, as it is the smallest, into DIR.
+# fetch SUITE ARCH DIR: unpacks the kernel for clouds of a Debian suite, as it is the smallest, and a busybox into DIR.
 fetch() {
-	local suite=$1 dir=$2 image packages
-	say "fetching the kernel of Debian $suite"
+	local suite=$1 arch=$2 dir=$3 image packages
+	say "fetching the kernel of Debian $suite for $arch"
 	rm -rf "$dir"
-	debian_open "$suite" "$dir/apt"
-	image=$(debian_apt apt-cache show --no-all-versions linux-image-cloud-amd64 |
+	debian_open "$suite" "$dir/apt" "$arch"
+	image=$(debian_apt apt-cache show --no-all-versions "linux-image-cloud-$arch" |
 		sed -n 's/^Depends:.*\(linux-image-[0-9][^ ,]*\).*/\1/p')
 	[ -n "$image" ] || die "Debian $suite names no kernel"
 	# Newer kernels come in parts.
 	packages=$(debian_apt apt-cache show --no-all-versions "$image" |
 		grep '^Depends:' | grep -oE 'linux-(binary|modules)-[^ ,]+') || true
 	# shellcheck disable=SC2086 # a list of names
-	debian_fetch_only "$dir/root" "$image" $packages
+	debian_fetch_only "$dir/root" "$image" $packages busybox-static
 	rm -rf "$dir/apt"
 	mv "$(find "$dir/root/" -name 'vmlinuz*' -type f -print -quit)" "$dir/vmlinuz"
+	mv "$(find "$dir/root/" -name busybox -type f -perm /1 -print -quit)" "$dir/busybox"
 }
 
 # add_module NAME ROOT KERNEL_DIR: puts a module into the initial file system, after those added before it.
@@ -54,10 +58,10 @@ add_module() {
 	esac
 }
 
-# write_init ROOT COMMAND...: the first process; it runs the command and reports its exit code on the second serial line.
+# write_init ROOT TTY COMMAND...: the first process; it runs the command and reports its exit code in the last line.
 write_init() {
-	local root=$1
-	shift
+	local root=$1 tty=$2
+	shift 2
 	cat >"$root/init" <<-'END'
 		#!/bin/busybox sh
 		/bin/busybox mkdir -p /proc /sys /dev /tmp /run /var/tmp /root /usr/bin /usr/sbin /sbin
@@ -78,14 +82,15 @@ write_init() {
 		ip link set lo up
 		for module in $(ls /modules); do insmod /modules/$module || echo "init: cannot load $module"; done
 		cd /work
-		stty -F /dev/ttyS0 -opost
-		stty -F /dev/ttyS1 -opost
-		. /command >/dev/ttyS0 2>&1 </dev/null
-		echo $? >/dev/ttyS1
+		stty -F $(cat /tty) -opost
+		(. /command) >$(cat /tty) 2>&1 </dev/null
+		code=$?
 		echo 0 >/proc/sys/kernel/printk
+		echo "exit code: $code" >$(cat /tty)
 		poweroff -f
 	END
 	chmod +x "$root/init"
+	echo "/dev/$tty" >"$root/tty"
 	{
 		env | sed -n "/^ROLLCAGE_[A-Z_]*=/{s/'/'\\\\''/g;s/=/='/;s/\$/'/;s/^/export /;p}"
 		printf "'%s' " "${@//\'/\'\\\'\'}"
@@ -93,9 +98,11 @@ write_init() {
 }
 
 main() {
-	local files=() modules=() timeout=600 option suite kernel module code=''
-	while getopts f:m:t:h option; do
+	local files=() modules=() timeout=600 arch=amd64 option suite kernel module code='' tty
+	local -a emulator
+	while getopts a:f:m:t:h option; do
 		case $option in
+		a) arch=$OPTARG ;;
 		f) files+=("$OPTARG") ;;
 		m) modules+=("$OPTARG") ;;
 		t) timeout=$OPTARG ;;
@@ -112,19 +119,31 @@ main() {
 	7 | 7.*) suite=sid ;;
 	*) die "unknown kernel \"$1\"; use 5.10, 6.1, 6.12 or 7" ;;
 	esac
-	kernel=$suite
 	shift
-	"$tools/setup.sh" kernel
+	case $arch in
+	amd64)
+		"$tools/setup.sh" kernel
+		emulator=(qemu-system-x86_64 -accel "${QEMU_ACCEL:-tcg}" -cpu max)
+		kernel=$suite tty=ttyS0
+		;;
+	arm64)
+		"$tools/setup.sh" kernel kernel-arm64
+		# What "max" adds to it (pointer authentication above all) only makes an emulation slower.
+		emulator=(qemu-system-aarch64 -accel "${QEMU_ACCEL:-tcg}" -machine virt -cpu cortex-a57)
+		kernel=$suite-arm64 tty=ttyAMA0
+		;;
+	*) die "unknown architecture \"$arch\"; use amd64 or arm64" ;;
+	esac
 
 	mkdir -p "$tools/../.cache/kernels"
-	kernel=$(cd "$tools/../.cache/kernels" && pwd)/$suite
-	[ -e "$kernel/vmlinuz" ] || fetch "$suite" "$kernel"
+	kernel=$(cd "$tools/../.cache/kernels" && pwd)/$kernel
+	[ -e "$kernel/busybox" ] || fetch "$suite" "$arch" "$kernel"
 
 	scratch=$(mktemp -d)
 	trap 'rm -rf "$scratch"' EXIT
 	local root=$scratch/root
 	mkdir -p "$root"/{bin,etc,work,modules}
-	cp "$(command -v busybox)" "$root/bin/busybox"
+	cp "$kernel/busybox" "$root/bin/busybox"
 	echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
 	echo 'root:x:0:' >"$root/etc/group"
 	echo '127.0.0.1 localhost' >"$root/etc/hosts"
@@ -136,14 +155,18 @@ main() {
 	esac
 	[ ${#files[@]} = 0 ] || cp -rL "${files[@]}" "$root/work/"
 	for module in "${modules[@]}"; do add_module "$module" "$root" "$kernel"; done
-	write_init "$root" "$@"
+	write_init "$root" "$tty" "$@"
 	(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$scratch/initrd"
 
-	# loglevel=1 leaves the screen to the command; a panic is shown all the same.
-	timeout "$timeout" qemu-system-x86_64 -accel "${QEMU_ACCEL:-tcg}" -cpu max -smp 2 -m 2G -nodefaults -display none \
-		-no-reboot -chardev stdio,id=out,signal=off -serial chardev:out -serial "file:$scratch/code" \
-		-kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
-		-append 'console=ttyS0 loglevel=1 panic=-1 mitigations=off nokaslr' </dev/null || code=$?
+	# loglevel=1 leaves the screen to the command; a panic is shown all the same. The last line is ours.
+	{
+		timeout "$timeout" "${emulator[@]}" -smp 2 -m 2G -nodefaults -display none -no-reboot \
+			-chardev stdio,id=out,signal=off -serial chardev:out -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
+			-append "console=$tty loglevel=1 panic=-1 mitigations=off nokaslr" </dev/null ||
+			echo $? >"$scratch/failed"
+	} | sed -u "/^exit code: [0-9]*\r*\$/{w $scratch/code
+		d}"
+	[ ! -e "$scratch/failed" ] || code=$(cat "$scratch/failed")
 	[ "$code" != 124 ] || die_with 124 "the command did not end in $timeout s"
 	[ -z "$code" ] || die_with 125 "the emulator failed with $code"
 	code=$(tr -dc 0-9 <"$scratch/code")

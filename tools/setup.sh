@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Makes sure that the programs a task needs are on this machine and installs the missing ones.
 #
-#   tools/setup.sh [run|build|test|check|generate|kernel|bench]...   (default: test)
+#   tools/setup.sh [run|build|test|check|generate|kernel|kernel-arm64|bench]...   (default: test)
 #
 # It asks nothing, and does nothing when nothing is missing. Installing needs root and apt;
 # elsewhere it names what to install by hand and fails.
@@ -23,9 +23,10 @@ needs() {
 		busybox=busybox-static ip=iproute2 iptables=iptables ;;
 	generate) echo $clang=$clang $llvm_strip=llvm-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev ;;
 	check) needs test; needs generate; echo gcc=gcc /usr/include/stdlib.h=libc6-dev shellcheck=shellcheck ;;
-	kernel) echo qemu-system-x86_64=qemu-system-x86 busybox=busybox-static cpio=cpio zstd=zstd xz=xz-utils ;;
+	kernel) echo qemu-system-x86_64=qemu-system-x86 cpio=cpio zstd=zstd xz=xz-utils ;;
+	kernel-arm64) echo qemu-system-aarch64=qemu-system-arm ;;
 	bench) echo strace=strace ;;
-	*) die "unknown task \"$1\"; use run, build, test, check, generate, kernel or bench" ;;
+	*) die "unknown task \"$1\"; use run, build, test, check, generate, kernel, kernel-arm64 or bench" ;;
 	esac
 }
 
