@@ -11,6 +11,7 @@ TESTFLAGS   ?=
 ARGS        ?=
 FUZZTIME    ?= 20s
 KERNELS     ?= 5.10 6.1 6.12 7
+ARCHS       ?= amd64 arm64
 
 # sudo takes the usual place of Go out of PATH.
 export PATH := $(PATH):/usr/local/go/bin
@@ -65,12 +66,14 @@ fuzz: ## fuzz every parser for FUZZTIME each (FUZZTIME=20s PKG=./internal/...)
 	@tools/fuzz.sh $(FUZZTIME) $(PKG)
 
 .PHONY: kernels
-kernels: ## run the probe's tests under other kernels (KERNELS="5.10 6.1 6.12 7")
+kernels: ## run the probe's tests under other kernels (KERNELS="5.10 6.1 6.12 7" ARCHS="amd64 arm64")
 	mkdir -p .cache
-	CGO_ENABLED=0 go test -c -o .cache/probe.test ./internal/observe/probe
-	for kernel in $(KERNELS); do \
-		echo "== Linux $$kernel"; \
-		tools/kernel.sh $$kernel .cache/probe.test -test.v $(TESTFLAGS); \
+	for arch in $(ARCHS); do \
+		GOARCH=$$arch CGO_ENABLED=0 go test -c -o .cache/probe-$$arch.test ./internal/observe/probe; \
+		for kernel in $(KERNELS); do \
+			echo "== Linux $$kernel, $$arch"; \
+			tools/kernel.sh -a $$arch $$kernel .cache/probe-$$arch.test -test.v $(TESTFLAGS); \
+		done; \
 	done
 
 .PHONY: clean

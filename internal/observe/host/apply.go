@@ -137,6 +137,7 @@ var subjects = map[event.Type]subject{
 	event.SYSCALL_CLONE3_X:   subjectKnown,
 	event.PROCEXIT_1_E:       subjectKnown,
 	event.SCHEDSWITCH_6_E:    subjectKnown,
+	event.PAGE_FAULT_E:       subjectKnown, // though its flag says none: whose fault it is is what one asks
 	event.PROCINFO_E:         subjectKnown,
 	event.CONTAINER_JSON_E:   subjectNone,
 	event.CONTAINER_JSON_2_E: subjectNone,

@@ -233,6 +233,7 @@ const (
 	bpfMapSocketcalls       = "socketcalls"
 	bpfMapTranslations      = "translations"
 	bpfProgCgroupMkdir      = "cgroup_mkdir"
+	bpfProgPageFaultKernel  = "page_fault_kernel"
 	bpfProgPageFaultUser    = "page_fault_user"
 	bpfProgSchedProcessExec = "sched_process_exec"
 	bpfProgSchedProcessExit = "sched_process_exit"
@@ -302,6 +303,7 @@ type bpfSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfProgramSpecs struct {
 	CgroupMkdir      *ebpf.ProgramSpec `ebpf:"cgroup_mkdir"`
+	PageFaultKernel  *ebpf.ProgramSpec `ebpf:"page_fault_kernel"`
 	PageFaultUser    *ebpf.ProgramSpec `ebpf:"page_fault_user"`
 	SchedProcessExec *ebpf.ProgramSpec `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
@@ -424,6 +426,7 @@ type bpfVariables struct {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfPrograms struct {
 	CgroupMkdir      *ebpf.Program `ebpf:"cgroup_mkdir"`
+	PageFaultKernel  *ebpf.Program `ebpf:"page_fault_kernel"`
 	PageFaultUser    *ebpf.Program `ebpf:"page_fault_user"`
 	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
 	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
@@ -437,6 +440,7 @@ type bpfPrograms struct {
 func (p *bpfPrograms) Close() error {
 	return _BpfClose(
 		p.CgroupMkdir,
+		p.PageFaultKernel,
 		p.PageFaultUser,
 		p.SchedProcessExec,
 		p.SchedProcessExit,

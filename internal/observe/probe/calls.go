@@ -89,10 +89,13 @@ func ia32Call(t *tables, nr int, native map[int]event.NativeSyscall) (call, bool
 	}
 	n, known := native[as]
 	if special && own.recipes != nil {
-		if !ok || !known {
+		if !ok || !known || n.Exit != own.exit {
 			n.Syscall = syscallOf(own.exit)
 		}
 		return newCall(t, nr+compatCalls, n, own.exit, own.recipes), true
+	}
+	if special && own.name != nil {
+		return newCall(t, nr+compatCalls, event.NativeSyscall{Syscall: own.name}, event.GENERIC_X, nil), true
 	}
 	if !ok || !known {
 		return call{}, false

@@ -42,6 +42,16 @@ func (p *program32) call(nr uint32, args ...any) {
 	p.code = append(p.code, 0xcd, 0x80)
 }
 
+// child adds a call that makes a child, and that child's end.
+func (p *program32) child(nr uint32) {
+	p.call(nr)
+	p.code = append(p.code,
+		0x85, 0xc0, // test eax, eax
+		0x75, 0x07, // jnz behind the rest
+		0xb8, 1, 0, 0, 0, // mov eax, exit
+		0xcd, 0x80) // int 0x80
+}
+
 // address is an offset in the data.
 type address uint32
 
@@ -112,6 +122,7 @@ func TestCallsOf32BitProgramsAreTranslated(t *testing.T) {
 	argv := prog.words(name, text, 0)
 	rlimit := prog.words(-1, -1)
 	ts := prog.words(0, 1000)
+	buf := prog.put(make([]byte, 128)...)
 	prog.call(5, name, unix.O_CREAT|unix.O_RDWR, 0o600)          // open: 3
 	prog.call(4, 3, text, 10)                                    // write
 	prog.call(146, 3, iov, 2)                                    // writev
@@ -128,13 +139,27 @@ func TestCallsOf32BitProgramsAreTranslated(t *testing.T) {
 	prog.call(6, 3)                                              // close
 	prog.call(20)                                                // getpid, which is no writev
 	prog.call(90, prog.words(0, 4096, 3, 0x22, -1, 0))           // mmap by a struct
+	prog.call(192, 0, 4096, 1, 0x22, -1, 0)                      // mmap2
+	prog.call(140, 98, 1, 2, rlimit, 1)                          // _llseek
+	prog.call(195, name, buf)                                    // stat64
+	prog.call(196, name, buf)                                    // lstat64
+	prog.call(197, 98, buf)                                      // fstat64
+	prog.call(102, 10, prog.words(4, buf, 5, 0x40))              // socketcall recv
+	prog.call(102, 5, prog.words(4, 0, 0))                       // socketcall accept
+	prog.child(190)                                              // vfork
+	prog.call(102, 6, prog.words(4, 0, 0))                       // socketcall getsockname
+	prog.call(102, 7, prog.words(4, 0, 0))                       // socketcall getpeername
+	prog.call(7, -1, 0, 1)                                       // waitpid, which has no event of its own
+	prog.call(403, 1, buf)                                       // clock_gettime64, which 64-bit programs call clock_gettime
+	prog.call(422, rlimit, 129, 5, 0)                            // futex_time64
 	path := filepath.Join(dir, "program32")
 	if err := os.WriteFile(path, prog.image(), 0o755); err != nil {
 		t.Fatal(err)
 	}
 
 	var in event.Interest
-	in.AddSyscalls("write", "writev", "pwrite64", "sendmsg", "send", "nanosleep", "getrlimit", "mmap")
+	in.AddSyscalls("write", "writev", "pwrite64", "sendmsg", "send", "nanosleep", "getrlimit", "mmap", "mmap2", "_llseek", "stat64", "lstat64",
+		"fstat64", "recv", "accept", "getsockname", "getpeername", "waitpid", "clock_gettime", "futex")
 	if err := p.SetInterest(in); err != nil {
 		t.Fatal(err)
 	}
@@ -177,5 +202,18 @@ func TestCallsOf32BitProgramsAreTranslated(t *testing.T) {
 		`SYSCALL_SETUID_X res=0 uid=99`,
 		`SYSCALL_CLOSE_X res=0 fd=3`,
 		`SYSCALL_MMAP_X res=* vm_size=* addr=0 length=4096 prot=PROT_READ|PROT_WRITE flags=MAP_PRIVATE|MAP_ANONYMOUS fd=-1 offset=0`,
+		`SYSCALL_MMAP2_X res=* vm_size=* addr=0 length=4096 prot=PROT_READ flags=MAP_PRIVATE|MAP_ANONYMOUS fd=-1 pgoffset=0`,
+		fmt.Sprintf(`SYSCALL_LLSEEK_X res=-9 fd=98 offset=%d whence=SEEK_CUR`, 1<<32+2),
+		`SYSCALL_STAT64_X res=0 path="file32"`,
+		`SYSCALL_LSTAT64_X res=0 path="file32"`,
+		`SYSCALL_FSTAT64_X res=-9`,
+		`SOCKET_RECV_X res=-107 data=- fd=4 size=5 tuple=-`,
+		`SOCKET_ACCEPT_5_X fd=-22 tuple=- queuepct=0 queuelen=0 queuemax=*`,
+		`SYSCALL_VFORK_20_X res=* flags=CLONE_VM|CLONE_VFORK* *`,
+		`SOCKET_GETSOCKNAME_X`,
+		`SOCKET_GETPEERNAME_X`,
+		fmt.Sprintf("GENERIC_X ID=%d nativeID=7", event.SyscallByName("waitpid").Code),
+		fmt.Sprintf("GENERIC_X ID=%d nativeID=403", event.SyscallByName("clock_gettime").Code),
+		`SYSCALL_FUTEX_X res=* addr=* op=* val=5`,
 		`PROCEXIT_1_E status=0 *`)
 }

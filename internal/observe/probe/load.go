@@ -63,8 +63,8 @@ type kernelSide struct {
 	maps  []*ebpf.Map
 	links []link.Link
 	// optional are the programs for events that are only sent when asked for.
-	optional map[event.Type]*ebpf.Program
-	attached map[event.Type]link.Link
+	optional map[event.Type][]*ebpf.Program
+	attached map[event.Type][]link.Link
 }
 
 // loadKernelSide loads programs and maps. Nothing is attached yet.
@@ -80,7 +80,7 @@ func loadKernelSide(o *Options, epoch uint64) (_ *kernelSide, err error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &kernelSide{attached: map[event.Type]link.Link{}}
+	k := &kernelSide{attached: map[event.Type][]link.Link{}}
 	if k.cpus, err = presentCPUs(); err != nil {
 		return nil, err
 	}
@@ -106,9 +106,9 @@ func loadKernelSide(o *Options, epoch uint64) (_ *kernelSide, err error) {
 	if err := k.fillTables(t, subcalls); err != nil {
 		return nil, err
 	}
-	k.optional = map[event.Type]*ebpf.Program{
-		event.SIGNALDELIVER_E: k.objs.SignalDeliver,
-		event.SCHEDSWITCH_6_E: k.objs.SchedSwitch,
+	k.optional = map[event.Type][]*ebpf.Program{
+		event.SIGNALDELIVER_E: {k.objs.SignalDeliver},
+		event.SCHEDSWITCH_6_E: {k.objs.SchedSwitch},
 	}
 	k.addArchPrograms()
 	return k, k.makeRings(size)
@@ -216,35 +216,42 @@ func preemptible() bool { return kernelAtLeast(7, 0) }
 
 // setOptional attaches the programs of the optional events in the set and detaches the others.
 func (k *kernelSide) setOptional(types *event.TypeSet) error {
-	for t, prog := range k.optional {
-		l, on := k.attached[t]
+	for t, progs := range k.optional {
+		links, on := k.attached[t]
 		switch want := types.Has(t); {
 		case want && !on:
-			l, err := link.AttachTracing(link.TracingOptions{Program: prog})
-			if err != nil {
-				return fmt.Errorf("attach %s: %w", prog, explain(err))
+			for _, prog := range progs {
+				l, err := link.AttachTracing(link.TracingOptions{Program: prog})
+				if err != nil {
+					return fmt.Errorf("attach %s: %w", prog, explain(err))
+				}
+				k.attached[t] = append(k.attached[t], l)
 			}
-			k.attached[t] = l
 		case !want && on:
 			delete(k.attached, t)
-			if err := l.Close(); err != nil {
-				return fmt.Errorf("detach %s: %w", prog, err)
+			if err := closeLinks(links); err != nil {
+				return fmt.Errorf("detach the programs of %s: %w", t, err)
 			}
 		}
 	}
 	return nil
 }
 
+func closeLinks(links []link.Link) error {
+	var errs []error
+	for _, l := range links {
+		errs = append(errs, l.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // detach stops all programs.
 func (k *kernelSide) detach() error {
-	var errs []error
-	for _, l := range k.links {
-		errs = append(errs, l.Close())
+	errs := []error{closeLinks(k.links)}
+	for _, links := range k.attached {
+		errs = append(errs, closeLinks(links))
 	}
-	for _, l := range k.attached {
-		errs = append(errs, l.Close())
-	}
-	k.links, k.attached = nil, map[event.Type]link.Link{}
+	k.links, k.attached = nil, map[event.Type][]link.Link{}
 	return errors.Join(errs...)
 }
 

@@ -274,8 +274,15 @@ func TestOptionalTracepointsAreSentWhenAskedFor(t *testing.T) {
 	if len(of(events, pid, event.SCHEDSWITCH_6_E)) == 0 {
 		t.Error("no switch to another task")
 	}
-	if _, ok := p.kernel.optional[event.PAGE_FAULT_E]; ok && len(of(events, pid, event.PAGE_FAULT_E)) == 0 {
-		t.Error("no page fault")
+	if faults := of(events, pid, event.PAGE_FAULT_E); p.kernel.optional[event.PAGE_FAULT_E] != nil {
+		if len(faults) == 0 {
+			t.Error("no page fault")
+		}
+		for _, by := range []string{"USER_FAULT", "SUPERVISOR_FAULT"} {
+			if !strings.Contains(strings.Join(faults, " "), by) {
+				t.Errorf("none of %d page faults is a %s", len(faults), by)
+			}
+		}
 	}
 	if err := p.SetInterest(event.Interest{}); err != nil {
 		t.Fatal(err)

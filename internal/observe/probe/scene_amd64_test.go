@@ -94,6 +94,15 @@ var archScenes = []scene{
 			"SYSCALL_EPOLLWAIT_X res=0 maxevents=2",
 		}
 	}},
+	{"getdents tells its descriptor", []string{"getdents"}, func() []string {
+		fd := must(unix.Open("/etc", unix.O_RDONLY, 0))
+		var b [1024]byte
+		n, _, e := unix.RawSyscall(unix.SYS_GETDENTS, uintptr(fd), uintptrOf(&b), uintptr(len(b)))
+		if e != 0 {
+			panic(e)
+		}
+		return []string{fmt.Sprintf("SYSCALL_GETDENTS_X res=%d fd=%d", n, fd)}
+	}},
 	{"fork and vfork tell the parent their child", nil, func() []string {
 		a := clonedChild(unix.SYS_FORK, 0, 0)
 		return []string{parentSide("SYSCALL_FORK_20_X", a, "")}

@@ -35,7 +35,8 @@ type tables struct {
 
 // compatCall is a 32-bit call that is not simply the 64-bit one.
 type compatCall struct {
-	native  int // number of the equal 64-bit call, or -1
+	native  int            // number of the equal 64-bit call, or -1
+	name    *event.Syscall // a call without one, which has no event of its own
 	exit    event.Type
 	recipes []bpfRecipe
 }
@@ -124,10 +125,18 @@ func (t *tables) recipeLine(w []string, _ bool) error {
 		if err != nil {
 			return err
 		}
-		if w[2] == "=" {
+		switch w[2] {
+		case "=":
 			native, err := strconv.Atoi(w[3])
 			t.ia32[nr] = compatCall{native: native}
 			return err
+		case "call":
+			s := event.SyscallByName(w[3])
+			if s == nil || !s.Generic() {
+				return fmt.Errorf("no call %q without an event of its own", w[3])
+			}
+			t.ia32[nr] = compatCall{native: -1, name: s}
+			return nil
 		}
 		typ, recipes, err := t.eventRecipes(w[2:])
 		t.ia32[nr] = compatCall{native: -1, exit: typ, recipes: recipes}

@@ -1,6 +1,9 @@
 package probe
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -71,6 +74,59 @@ func TestEveryCallWithAnEventHasItsRecipes(t *testing.T) {
 			case c.index >= maxCalls:
 				t.Errorf("%s: %s has index %d", arch, exit, c.index)
 			}
+		}
+	}
+}
+
+// The walk goes the other way than the one above: from what the vocabulary says that a platform has.
+func TestEveryCallOfThePlatformsIsInTheProgramsTable(t *testing.T) {
+	for _, c := range []struct{ platform, arch string }{{"x86_64", "amd64"}, {"aarch64", "arm64"}} {
+		rows := map[int]call{}
+		for _, row := range buildCalls(testTables(t, c.arch), c.platform) {
+			rows[row.index] = row
+		}
+		for _, n := range event.NativeSyscalls(c.platform) {
+			if n.Nr >= maxSyscalls { // of the x32 ABI, see recipes.txt
+				continue
+			}
+			row, ok := rows[n.Nr]
+			if !ok || row.row.Type != uint16(n.Exit) || row.code != n.Syscall.Code {
+				t.Errorf("%s: call %d %s is to be carried by %s, the programs have %+v", c.platform, n.Nr, n.Syscall.Name, n.Exit, row)
+			}
+		}
+		if c.arch != "amd64" {
+			continue
+		}
+		for nr := range maxSyscalls {
+			row, ok := rows[nr+compatCalls]
+			if as, named := event.IA32ToX8664(nr); !ok && (named || as != 0) {
+				t.Errorf("the 32-bit call %d has no event", nr)
+			}
+			if ok && row.row.Maker != uint8(bpfMakerMAKER_SOCKETCALL) && row.code == 0 {
+				t.Errorf("the 32-bit call %d has no code", nr)
+			}
+		}
+	}
+}
+
+// A parameter that no real call was compared with may be anything.
+func TestEveryEventIsComparedWithARealCall(t *testing.T) {
+	var tests strings.Builder
+	for _, name := range must(filepath.Glob("*_test.go")) {
+		tests.Write(must(os.ReadFile(name)))
+	}
+	if tests.Len() == 0 {
+		t.Skip("the sources of the tests are not here")
+	}
+	carried := map[event.Type]bool{}
+	for _, arch := range []string{"amd64", "arm64"} {
+		for _, c := range buildCalls(testTables(t, arch), map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[arch]) {
+			carried[event.Type(c.row.Type)] = true
+		}
+	}
+	for typ := range carried {
+		if typ != 0 && !regexp.MustCompile(`[\x60"]`+typ.String()+`[ "\x60]`).MatchString(tests.String()) {
+			t.Errorf("no scene makes the call of %s", typ)
 		}
 	}
 }

@@ -206,11 +206,15 @@ int BPF_PROG(signal_deliver, int sig, struct kernel_siginfo *info)
 
 static __always_inline void on_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next)
 {
-	struct mm_struct *mm = BPF_CORE_READ(prev, mm);
-	struct scratch *s = begin(ROOT_SWITCH, SCHEDSWITCH_6_E);
+	struct mm_struct *mm;
+	struct scratch *s;
 
+	if (own_tgid && BPF_CORE_READ(prev, tgid) == own_tgid)
+		return;
+	s = begin(ROOT_SWITCH, SCHEDSWITCH_6_E);
 	if (!s)
 		return;
+	mm = BPF_CORE_READ(prev, mm);
 	start_event(s, SCHEDSWITCH_6_E, 6, BPF_CORE_READ(prev, pid));
 	put_u64(s, BPF_CORE_READ(next, pid));
 	put_u64(s, BPF_CORE_READ(prev, maj_flt));
@@ -238,14 +242,23 @@ static __always_inline u32 fault_flags(u32 error)
 	return (error & 1 ? 1 : 2) | (error & 2 ? 4 : 8) | (error & 4 ? 16 : 32) | (error & 8) << 3 | (error & 16) << 3;
 }
 
-static __always_inline void on_page_fault_user(u64 address, struct pt_regs *regs, u64 error)
+// busy reports whether a program is making an event in that scratch area of this CPU.
+static __always_inline bool busy(u32 root)
+{
+	struct scratch *s = scratch_of(root);
+
+	return s && s->since;
+}
+
+static __always_inline void on_page_fault(u64 address, struct pt_regs *regs, u64 error)
 {
 	u64 id = bpf_get_current_pid_tgid();
 	struct scratch *s;
 
-	if (id >> 32 == own_tgid)
+	// A program that reads memory which is not there faults too, and gets an error instead of the page.
+	if (id >> 32 == own_tgid || busy(ROOT_SYSCALL) || busy(ROOT_TASK))
 		return;
-	s = begin(ROOT_TASK, PAGE_FAULT_E);
+	s = begin(ROOT_SWITCH, PAGE_FAULT_E);
 	if (!s)
 		return;
 	start_event(s, PAGE_FAULT_E, 3, id);
@@ -260,7 +273,17 @@ SEC("tp_btf/page_fault_user")
 int BPF_PROG(page_fault_user, u64 address, struct pt_regs *regs, u64 error)
 {
 	hold();
-	on_page_fault_user(address, regs, error);
+	on_page_fault(address, regs, error);
+	release();
+	return 0;
+}
+
+// A fault of the kernel on behalf of a task, mostly when it copies to or from the task's memory.
+SEC("tp_btf/page_fault_kernel")
+int BPF_PROG(page_fault_kernel, u64 address, struct pt_regs *regs, u64 error)
+{
+	hold();
+	on_page_fault(address, regs, error);
 	release();
 	return 0;
 }
