@@ -35,16 +35,19 @@ func (c *callClock) latency(ev *event.Event) uint64 {
 	return max(ev.Time(), e.at) - e.at
 }
 
-func (c *callClock) enter(ev *event.Event) {
-	e := c.entered[ev.TID()]
+func (c *callClock) enter(ev *event.Event) { c.resume(Call{ev.TID(), ev.Time(), ev.Type()}) }
+
+// resume notes that a thread is in a call.
+func (c *callClock) resume(call Call) {
+	e := c.entered[call.TID]
 	if e == nil {
 		if c.entered == nil || len(c.entered) >= maxCalls {
 			c.entered = map[int64]*entry{}
 		}
 		e = new(entry)
-		c.entered[ev.TID()] = e
+		c.entered[call.TID] = e
 	}
-	e.at, e.typ = ev.Time(), ev.Type()
+	e.at, e.typ = call.At, call.Type
 }
 
 // ends reports whether an exit event belongs to an enter event. An execveat
