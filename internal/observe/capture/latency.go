@@ -14,8 +14,9 @@ type callClock struct {
 }
 
 type entry struct {
-	at  uint64
-	typ event.Type // 0 when its exit was seen
+	at   uint64
+	typ  event.Type
+	done bool // its exit was seen
 }
 
 // latency returns that of ev as it is stored, 0 if its entry was not seen.
@@ -28,10 +29,10 @@ func (c *callClock) latency(ev *event.Event) uint64 {
 		return 0
 	}
 	e := c.entered[ev.TID()]
-	if e == nil || !ends(e.typ, typ) {
+	if e == nil || e.done || !ends(e.typ, typ) {
 		return 0
 	}
-	e.typ = 0
+	e.done = true
 	return max(ev.Time(), e.at) - e.at
 }
 
@@ -47,7 +48,7 @@ func (c *callClock) resume(call Call) {
 		e = new(entry)
 		c.entered[call.TID] = e
 	}
-	e.at, e.typ = call.At, call.Type
+	e.at, e.typ, e.done = call.At, call.Type, false
 }
 
 // ends reports whether an exit event belongs to an enter event. An execveat

@@ -45,7 +45,7 @@ func (r *Reader) Mark() Mark {
 		}
 	}
 	for tid, e := range r.calls.entered {
-		if e.typ != 0 {
+		if !e.done {
 			m.Calls = append(m.Calls, Call{tid, e.at, e.typ})
 		}
 	}
