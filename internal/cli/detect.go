@@ -18,6 +18,7 @@ import (
 	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/respond/agent"
+	"rollcage/internal/respond/agent/server"
 	"rollcage/internal/respond/alert"
 )
 
@@ -45,6 +46,7 @@ type detectOptions struct {
 	quiet      bool
 	duration   time.Duration
 	watchRules bool
+	listen     server.Options
 
 	config string                         // the configuration file
 	again  func() (*detectOptions, error) // the options as they would be now
@@ -89,6 +91,9 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
 	f.BoolVar(&opts.watchRules, "watch-rules", true, "load the rules again, without a gap, when their files or the configuration change; SIGHUP always does; live only")
+	f.StringVar(&opts.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`; live only")
+	f.StringVar(&opts.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
+	f.StringVar(&opts.listen.Key, "listen-key", "", "its private key, if the `FILE` is another one")
 }
 
 func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOptions) error {
@@ -113,11 +118,16 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	}
 	delivery := alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(delivery)()
-	a, err := agent.New(src, rules, delivery, agent.Options{Live: opts.Live()})
+	a, err := agent.New(src, rules, delivery, opts.agentOptions())
 	if err != nil {
 		return err
 	}
 	if opts.Live() {
+		stop, err := opts.serve(a)
+		if err != nil {
+			return errors.Join(err, delivery.Close(ctx))
+		}
+		defer stop()
 		go watchLoss(ctx, src, a.Send)
 		go (&reloader{opts: opts, agent: a, stderr: stderr, stop: cancel}).run(ctx)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
@@ -129,6 +139,27 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	err = errors.Join(stream.End(err, &opts.Options), delivery.Close(flush))
 	sumUp(stderr, a.Stats())
 	return err
+}
+
+func (o *detectOptions) agentOptions() agent.Options {
+	if !o.Live() {
+		return agent.Options{}
+	}
+	return agent.Options{Live: true, CanaryEvery: agent.CanaryEvery}
+}
+
+// serve answers over HTTP if that is asked for, until stop is called.
+func (o *detectOptions) serve(a *agent.Agent) (stop func(), err error) {
+	if o.listen.Address == "" {
+		return func() {}, nil
+	}
+	listen := o.listen
+	listen.Health, listen.Versions = a.Health, versions()
+	s, err := server.Start(listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	return func() { _ = s.Close() }, nil
 }
 
 // patience is how long an output of a live host may try to deliver one alert,

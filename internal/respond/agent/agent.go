@@ -21,6 +21,9 @@ type Options struct {
 	Interest event.Interest
 	// Log is told what goes on, slog.Default() if nil.
 	Log *slog.Logger
+	// CanaryEvery is how often a harmless act of our own shows whether what
+	// happens on a live host is detected, see [Agent.Health]. 0 is never.
+	CanaryEvery time.Duration
 	// Matched, if set, is called with each match and the alert that was made
 	// of it, before the alert is sent. The match does not change; the event is
 	// valid until it returns. It returns false to have the alert not sent.
@@ -45,6 +48,7 @@ type Agent struct {
 	reloads, reloadsFailed atomic.Uint64
 	reloaded               atomic.Int64 // when, ns since the epoch, 0 for never
 
+	canary canary
 	counts counts
 	alerts atomic.Uint64
 	state  atomic.Pointer[host.Stats]
@@ -76,6 +80,11 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stream.Idle = a.tend
 	a.stream.Loaded = a.tend
 	defer a.publish()
+	if a.opts.CanaryEvery > 0 {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go a.runCanary(ctx)
+	}
 	return a.stream.Run(ctx, a.judge, nil)
 }
 
@@ -91,6 +100,10 @@ func (a *Agent) judge(he *host.Event) error {
 }
 
 func (a *Agent) match(m *rule.Match, he *host.Event) {
+	if m.Index < 0 {
+		a.canary.detected(time.Now(), he)
+		return
+	}
 	a.rules.matched[m.Index].Add(1)
 	al := a.rules.formatter.Alert(m, he)
 	if a.opts.Matched != nil && !a.opts.Matched(m, he, al) {

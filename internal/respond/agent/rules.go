@@ -22,6 +22,9 @@ func NewRules(e *rule.Engine, opts alert.FormatterOptions) (*Rules, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.SetCanary(canaryCondition()); err != nil {
+		return nil, err
+	}
 	return &Rules{engine: e, formatter: f}, nil
 }
 
