@@ -45,6 +45,7 @@ var stages = []string{
 	"rollcage/internal/respond/agent",
 	"rollcage/internal/inspect/proctree",
 	"rollcage/internal/inspect/recording",
+	"rollcage/internal/inspect/view",
 	"rollcage/internal/cli",
 	"rollcage/cmd/rollcage",
 	"rollcage/bench",

@@ -101,6 +101,8 @@ Start with:  rollcage detect      watch this host and print alerts
 		newFieldsCommand(),
 		newEventsCommand(),
 		newVersionCommand(),
+		newTopCommand(),
+		newCsysdigCommand(),
 	)
 	return root
 }
