@@ -34,6 +34,7 @@ var stages = []string{
 	"rollcage/internal/detect/field",
 	"rollcage/internal/detect/filter",
 	"rollcage/internal/detect/rule",
+	"rollcage/internal/detect/noise",
 	"rollcage/rules",
 	"rollcage/internal/respond/disk",
 	"rollcage/internal/respond/mask",

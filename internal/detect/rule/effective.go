@@ -69,3 +69,18 @@ func (e *Effective) list(s *Ruleset, name string) {
 		}
 	}
 }
+
+// Exception returns fields and operators of an exception of the rule, and
+// whether there is one of that name.
+func (r *Rule) Exception(name string) (fields, comps []string, ok bool) {
+	for _, x := range r.exceptions {
+		if x.name != name {
+			continue
+		}
+		for i := range x.fields {
+			fields, comps = append(fields, x.fields[i].node.Value), append(comps, x.comps[i].node.Value)
+		}
+		return fields, comps, !x.single
+	}
+	return nil, nil, false
+}
