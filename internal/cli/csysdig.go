@@ -61,7 +61,7 @@ rollcage does the same. Without --json or --raw it is rollcage top.`,
 	f.Uint64VarP(&opts.count, "numevents", "n", 0, "stop after `N` events, 0 for never")
 	f.IntVarP(&opts.Snaplen, "snaplen", "s", 80, "`BYTES` of I/O data kept per event; live only")
 	f.BoolVar(&opts.version, "version", false, "print the version")
-	opts.Docker = "auto"
+	opts.Runtimes = []string{stream.Auto}
 	addIgnoredFlags(cmd, "force-term-compat", "modern-bpf", "page-faults", "large-environment")
 	addIgnoredValueFlags(cmd, "logfile", "bpf", "cpus-for-each-buffer")
 	return cmd
