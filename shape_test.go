@@ -38,6 +38,7 @@ var stages = []string{
 	"rollcage/rules",
 	"rollcage/internal/respond/disk",
 	"rollcage/internal/respond/mask",
+	"rollcage/internal/respond/scene",
 	"rollcage/internal/respond/alert",
 	"rollcage/internal/respond/outbox",
 	"rollcage/internal/respond/policy",
