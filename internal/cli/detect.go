@@ -18,6 +18,7 @@ import (
 	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/respond/agent"
+	"rollcage/internal/respond/agent/metrics"
 	"rollcage/internal/respond/agent/server"
 	"rollcage/internal/respond/alert"
 )
@@ -123,7 +124,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		return err
 	}
 	if opts.Live() {
-		stop, err := opts.serve(a)
+		stop, err := opts.serve(a, delivery)
 		if err != nil {
 			return errors.Join(err, delivery.Close(ctx))
 		}
@@ -149,12 +150,13 @@ func (o *detectOptions) agentOptions() agent.Options {
 }
 
 // serve answers over HTTP if that is asked for, until stop is called.
-func (o *detectOptions) serve(a *agent.Agent) (stop func(), err error) {
+func (o *detectOptions) serve(a *agent.Agent, d *alert.Delivery) (stop func(), err error) {
 	if o.listen.Address == "" {
 		return func() {}, nil
 	}
 	listen := o.listen
 	listen.Health, listen.Versions = a.Health, versions()
+	listen.Metrics = (&metrics.Reader{Agent: a, Delivery: d, Version: version}).Handler(metrics.Native, metrics.AllGroups)
 	s, err := server.Start(listen)
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
@@ -232,7 +234,8 @@ func reopenOnSignal(d *alert.Delivery) (stop func()) {
 
 // rules loads and compiles the selected rules. Problems are printed to w.
 func (o *detectOptions) rules(w io.Writer) (*agent.Rules, error) {
-	set, err := o.load(w)
+	files := o.files()
+	set, err := loadRules(files, w)
 	if err != nil {
 		return nil, err
 	}
@@ -243,7 +246,17 @@ func (o *detectOptions) rules(w io.Writer) (*agent.Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.NewRules(e, alert.FormatterOptions{ISO8601: o.iso8601})
+	r, err := agent.NewRules(e, alert.FormatterOptions{ISO8601: o.iso8601})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		r.Files = append(r.Files, agent.NewFile(f.Name, f.Data))
+	}
+	if data, err := os.ReadFile(o.config); err == nil {
+		r.Configs = []agent.File{agent.NewFile(o.config, data)}
+	}
+	return r, nil
 }
 
 // sumUp tells what was seen and raised.

@@ -29,6 +29,9 @@ func TestDetectAnswersOverHTTPWhetherItDetects(t *testing.T) {
 		status, body := get("/healthz")
 		return status == 200 && body == `{"status": "ok"}`
 	})
+	if _, body := get("/metrics"); !strings.Contains(body, "\nrollcage_canary_ok 1\n") || !strings.Contains(body, `rollcage_file_info{file="builtin/`) {
+		t.Errorf("/metrics:\n%s", body)
+	}
 	if status, body := get("/versions"); status != 200 || !strings.Contains(body, `"version":`) {
 		t.Errorf("/versions: %d %s", status, body)
 	}
