@@ -1,19 +1,15 @@
 package runtime
 
 import (
-	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	cri "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"rollcage/internal/understand/runtime/kubelet"
 )
 
 // command runs a program and returns what it prints.
@@ -132,9 +128,7 @@ func (r *ctrRuntime) do(t *testing.T, args ...string) string {
 
 func (r *ctrRuntime) create(t *testing.T, c wanted) string {
 	t.Helper()
-	var b [32]byte
-	_, _ = rand.Read(b[:])
-	id := hex.EncodeToString(b[:])
+	id := randomID()
 	args := []string{
 		"containers", "create", "--label", "nerdctl/name=" + c.name, "--label", wantedLabel + "=shop", "--env", wantedEnv,
 		"--mount", "type=bind,src=" + wantedSource + ",dst=" + wantedMount + ",options=rbind:ro",
@@ -161,22 +155,16 @@ func (r *ctrRuntime) remove(t *testing.T, id string) {
 	r.do(t, "containers", "delete", id)
 }
 
-// podRuntime is a runtime that is told what to do over the CRI, as by the
-// kubelet. Each container has a pod of its own.
+// podRuntime is a runtime that is told what to do over the CRI. Each container
+// has a pod of its own.
 type podRuntime struct {
 	path, img string
-	client    cri.RuntimeServiceClient
-	pods      map[string]string // by container
+	kubelet   *kubelet.Kubelet
 	engine    func(t *testing.T, socket string) Engine
 }
 
 func newPodRuntime(t *testing.T, path, image string, engine func(*testing.T, string) Engine) *podRuntime {
-	s, err := dialSocket(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = s.Close() })
-	return &podRuntime{path, image, cri.NewRuntimeServiceClient(s), map[string]string{}, engine}
+	return &podRuntime{path, image, kubelet.New(t, path), engine}
 }
 
 func containerdPodRuntime(t *testing.T) testRuntime {
@@ -201,84 +189,17 @@ func (r *podRuntime) open(t *testing.T, socket string) Engine { return r.engine(
 func (r *podRuntime) user() string                            { return wantedUser }
 func (r *podRuntime) socket() string                          { return r.path }
 func (r *podRuntime) image() (repo, tag string)               { return splitTag(r.img) }
-
-// testPod is what pods are asked for with.
-func (r *podRuntime) testPod(c wanted) *cri.PodSandboxConfig {
-	pidMode := cri.NamespaceMode_CONTAINER
-	if c.hostPID {
-		pidMode = cri.NamespaceMode_NODE
-	}
-	return &cri.PodSandboxConfig{
-		Metadata:     &cri.PodSandboxMetadata{Name: c.name + "-pod", Namespace: "shop", Uid: "uid-of-" + c.name},
-		Labels:       map[string]string{"app": "web", labelPodName: c.name + "-pod", labelPodNamespace: "shop", labelPodUID: "uid-of-" + c.name},
-		LogDirectory: os.TempDir(),
-		Annotations: map[string]string{lastApplied: `{"spec":{"containers":[{"name":"other"},{"name":"` + c.name + `",` +
-			`"livenessProbe":{"exec":{"command":["cat","/tmp/alive"]}},"readinessProbe":{"httpGet":{"port":80}}}]}}`},
-		Linux: &cri.LinuxPodSandboxConfig{
-			CgroupParent: "/kubepods/burstable/pod" + c.name,
-			SecurityContext: &cri.LinuxSandboxSecurityContext{
-				Privileged:       c.privileged,
-				NamespaceOptions: &cri.NamespaceOption{Pid: pidMode, Network: cri.NamespaceMode_POD},
-			},
-		},
-	}
-}
+func (r *podRuntime) start(t *testing.T, id string)           { t.Helper(); r.kubelet.Start(t, id) }
+func (r *podRuntime) remove(t *testing.T, id string)          { t.Helper(); r.kubelet.Remove(t, id) }
 
 func (r *podRuntime) create(t *testing.T, c wanted) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	config := r.testPod(c)
-	p, err := r.client.RunPodSandbox(ctx, &cri.RunPodSandboxRequest{Config: config})
-	if err != nil {
-		t.Fatal(err)
-	}
-	res, err := r.client.CreateContainer(ctx, &cri.CreateContainerRequest{
-		PodSandboxId: p.PodSandboxId, SandboxConfig: config, Config: &cri.ContainerConfig{
-			Metadata: &cri.ContainerMetadata{Name: c.name},
-			Image:    &cri.ImageSpec{Image: r.img},
-			Command:  []string{"sleep", "600"},
-			LogPath:  c.name + ".log",
-			Labels:   map[string]string{labelContainerName: c.name, wantedLabel: "shop"},
-			Envs:     []*cri.KeyValue{{Key: "COLOR", Value: []byte("red")}},
-			Mounts:   []*cri.Mount{{HostPath: wantedSource, ContainerPath: wantedMount, Readonly: true}},
-			Linux: &cri.LinuxContainerConfig{
-				Resources: &cri.LinuxContainerResources{MemoryLimitInBytes: wantedMemory},
-				SecurityContext: &cri.LinuxContainerSecurityContext{
-					Privileged: c.privileged, RunAsUser: &cri.Int64Value{Value: 1000},
-					NamespaceOptions: config.Linux.SecurityContext.NamespaceOptions,
-				},
-			},
-		},
+	return r.kubelet.Create(t, kubelet.Container{
+		Name: c.name, Image: r.img, Command: []string{"sleep", "600"}, User: 1000, Memory: wantedMemory, Privileged: c.privileged, HostPID: c.hostPID,
+		Labels: map[string]string{wantedLabel: "shop"},
+		Env:    []*cri.KeyValue{{Key: "COLOR", Value: []byte("red")}},
+		Mounts: []*cri.Mount{{HostPath: wantedSource, ContainerPath: wantedMount, Readonly: true}},
+		Annotations: map[string]string{lastApplied: `{"spec":{"containers":[{"name":"other"},{"name":"` + c.name + `",` +
+			`"livenessProbe":{"exec":{"command":["cat","/tmp/alive"]}},"readinessProbe":{"httpGet":{"port":80}}}]}}`},
 	})
-	if err != nil {
-		r.removePod(t, p.PodSandboxId)
-		t.Fatal(err)
-	}
-	r.pods[res.ContainerId] = p.PodSandboxId
-	return res.ContainerId
-}
-
-func (r *podRuntime) start(t *testing.T, id string) {
-	t.Helper()
-	if _, err := r.client.StartContainer(t.Context(), &cri.StartContainerRequest{ContainerId: id}); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func (r *podRuntime) remove(t *testing.T, id string) {
-	t.Helper()
-	r.removePod(t, r.pods[id])
-}
-
-func (r *podRuntime) removePod(t *testing.T, pod string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	if _, err := r.client.StopPodSandbox(ctx, &cri.StopPodSandboxRequest{PodSandboxId: pod}); err != nil && status.Code(err) != codes.NotFound {
-		t.Error(err)
-	}
-	if _, err := r.client.RemovePodSandbox(ctx, &cri.RemovePodSandboxRequest{PodSandboxId: pod}); err != nil {
-		t.Error(err)
-	}
 }
