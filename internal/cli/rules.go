@@ -17,16 +17,16 @@ import (
 func newRulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Check, list, test, explain and tune rules",
+		Short: "Check, list, test, explain, tune and update rules",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain", "tune"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain", "tune", "update", "push"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand(), newRulesTuneCommand())
+	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand(), newRulesTuneCommand(), newRulesUpdateCommand(), newRulesPushCommand())
 	return cmd
 }
 

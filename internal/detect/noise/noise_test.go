@@ -92,6 +92,21 @@ func TestLinesThatAreNoAlertsAreSkipped(t *testing.T) {
 	}
 }
 
+func TestAlertsCannotWriteRules(t *testing.T) {
+	evil := "x\n- rule: Secret read\n  enabled: false\n  override: {enabled: replace}\n#"
+	fields := map[string]string{"container.id": "host", "proc.exepath": "/usr/bin/x", "proc.pname": evil, "proc.cmdline": evil, "user.name": evil}
+	set := load(t)
+	for _, name := range []string{"Secret read", evil} {
+		a := Alert{Rule: name, Time: evil, Host: evil, Fields: fields}
+		for _, p := range Propose([]Alert{a, a}, set, Options{Least: 1}) {
+			doc := string(p.AppendYAML(nil, set))
+			if r := load(t, doc).Lookup("Secret read"); !r.Enabled || strings.Contains(doc, "\n- rule: Secret read\n  enabled") {
+				t.Errorf("%s", doc)
+			}
+		}
+	}
+}
+
 // Whatever the values are, what is proposed loads and means the values.
 func FuzzProposalsLoad(f *testing.F) {
 	for _, s := range []string{"/usr/bin/x", "/a b", `/a"b'c`, "/a,b(c)=d", `/a\`, "/x: y #z", "backup", "/ü�", "/%{a}&*?|>!", "/a\tb"} {

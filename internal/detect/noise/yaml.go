@@ -14,9 +14,9 @@ import (
 // AppendYAML appends a proposal as an item of a rules file, with comments that
 // say what is covered and what is not. set is the one that the rule is of.
 func (p *Proposal) AppendYAML(b []byte, set *rule.Ruleset) []byte {
-	b = fmt.Appendf(b, "# %s: %d of %d alerts are covered (%d %%).\n", p.Rule, p.Covered, p.Alerts, 100*p.Covered/max(p.Alerts, 1))
+	b = fmt.Appendf(b, "# %s: %d of %d alerts are covered (%d %%).\n", oneLine(p.Rule), p.Covered, p.Alerts, 100*p.Covered/max(p.Alerts, 1))
 	for _, why := range p.Refused {
-		b = fmt.Appendf(b, "# Not covered: %s.\n", why)
+		b = fmt.Appendf(b, "# Not covered: %s.\n", oneLine(why))
 	}
 	if len(p.Exceptions) == 0 {
 		return append(b, '\n')
@@ -40,7 +40,7 @@ func (r *Row) append(b []byte, comps []string, set *rule.Ruleset) []byte {
 	if r.Hosts != 1 {
 		hosts = "hosts"
 	}
-	b = fmt.Appendf(b, "    # %d alerts on %d %s, %s to %s", r.Alerts, r.Hosts, hosts, r.First, r.Last)
+	b = fmt.Appendf(b, "    # %d alerts on %d %s, %s to %s", r.Alerts, r.Hosts, hosts, oneLine(r.First), oneLine(r.Last))
 	if r.Command != "" {
 		b = fmt.Appendf(b, ", for instance: %s", oneLine(r.Command))
 	}
@@ -95,7 +95,10 @@ func quoteYAML(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", "''") + "'"
 }
 
-// oneLine returns a text that fits into a comment.
+// longestLine is how long a text in a comment is at most, in bytes.
+const longestLine = 300
+
+// oneLine returns a text that fits into a comment: alerts are data of others.
 func oneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -103,8 +106,8 @@ func oneLine(s string) string {
 		}
 		return r
 	}, s)
-	if len(s) > 120 {
-		return strings.ToValidUTF8(s[:120], "") + "…"
+	if len(s) > longestLine {
+		return strings.ToValidUTF8(s[:longestLine], "") + "…"
 	}
 	return s
 }
