@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -48,6 +49,9 @@ type detectOptions struct {
 	duration   time.Duration
 	watchRules bool
 	listen     server.Options
+	captureDir string
+	captureFor time.Duration
+	captureMax int64
 
 	config string                         // the configuration file
 	again  func() (*detectOptions, error) // the options as they would be now
@@ -92,6 +96,9 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
 	f.BoolVar(&opts.watchRules, "watch-rules", true, "load the rules again, without a gap, when their files or the configuration change; SIGHUP always does; live only")
+	f.StringVar(&opts.captureDir, "capture-dir", "", "with an alert begin a capture file in the `FOLDER`: the state of the host, the event, and what follows")
+	f.DurationVar(&opts.captureFor, "capture-for", 5*time.Second, "go on with it that `TIME` after the last alert; a rule may say otherwise")
+	f.Int64Var(&opts.captureMax, "capture-max", 1000, "end it at so many `MB`, 0 for never")
 	f.StringVar(&opts.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`; live only")
 	f.StringVar(&opts.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
 	f.StringVar(&opts.listen.Key, "listen-key", "", "its private key, if the `FILE` is another one")
@@ -117,9 +124,13 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
+	agentOpts, err := opts.agentOptions()
+	if err != nil {
+		return err
+	}
 	delivery := alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(delivery)()
-	a, err := agent.New(src, rules, delivery, opts.agentOptions())
+	a, err := agent.New(src, rules, delivery, agentOpts)
 	if err != nil {
 		return err
 	}
@@ -142,11 +153,20 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	return err
 }
 
-func (o *detectOptions) agentOptions() agent.Options {
-	if !o.Live() {
-		return agent.Options{}
+func (o *detectOptions) agentOptions() (agent.Options, error) {
+	opts := agent.Options{Live: o.Live()}
+	if o.Live() {
+		opts.CanaryEvery = agent.CanaryEvery
 	}
-	return agent.Options{Live: true, CanaryEvery: agent.CanaryEvery}
+	if o.captureDir != "" {
+		if err := os.MkdirAll(o.captureDir, 0o700); err != nil {
+			return opts, fmt.Errorf("--capture-dir: %w", err)
+		}
+		opts.Captures = agent.Captures{
+			Prefix: filepath.Join(o.captureDir, "rollcage"), AllRules: true, Duration: o.captureFor, MaxBytes: o.captureMax << 20,
+		}
+	}
+	return opts, nil
 }
 
 // serve answers over HTTP if that is asked for, until stop is called.

@@ -21,6 +21,9 @@ type Stats struct {
 	Reloads, ReloadsFailed uint64
 	RulesLoaded            int    // rules at work
 	Files, Configs         []File // what these were read from
+	// Captures were begun, CapturesFailed of them could not be written whole, and
+	// CaptureLost events are missing in them as the disk was too slow.
+	Captures, CapturesFailed, CaptureLost uint64
 	// Rules are all rules that run or ran since the start, in the order in which they came.
 	Rules []RuleMatches
 }
@@ -38,6 +41,7 @@ func (a *Agent) Stats() Stats {
 		Files: working.Files, Configs: working.Configs,
 		Source: a.src.Stats(), State: *a.state.Load(), Alerts: a.alerts.Load(), Rules: a.counts.list(), Started: a.started,
 		Reloads: a.reloads.Load(), ReloadsFailed: a.reloadsFailed.Load(), RulesLoaded: working.Len(),
+		Captures: a.recorder.begun.Load(), CapturesFailed: a.recorder.failed.Load(), CaptureLost: a.recorder.lost.Load(),
 	}
 	if at := a.reloaded.Load(); at != 0 {
 		s.Reloaded = time.Unix(0, at)

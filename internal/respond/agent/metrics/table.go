@@ -74,6 +74,12 @@ var metrics = []metric{
 			return float64(s.Health.Detected.UnixMilli()) / 1000
 		}},
 
+	{"", "", "rollcage_captures_total", "Captures that alerts began.", Base, counter, one, func(s *Sample) float64 { return float64(s.Agent.Captures) }},
+	{"", "", "rollcage_captures_failed_total", "Captures that could not be written whole.", Base, counter, one,
+		func(s *Sample) float64 { return float64(s.Agent.CapturesFailed) }},
+	{"", "", "rollcage_capture_events_lost_total", "Events that are missing in captures, as the disk was too slow.", Base, counter, one,
+		func(s *Sample) float64 { return float64(s.Agent.CaptureLost) }},
+
 	{"falco", "cpu_usage", "", "", Resources, gauge, percent, cpuUsage},
 	{"falco", "memory_rss", "rollcage_memory_rss_bytes", "Memory of the process that is resident.", Resources, gauge, memory,
 		func(s *Sample) float64 { return float64(s.Process.RSS) }},
