@@ -16,7 +16,8 @@ func fieldError(n *FieldRef, err error) error {
 	out := &Error{Msg: err.Error(), Pos: n.At, err: err}
 	var unknown *field.UnknownError
 	if errors.As(err, &unknown) {
-		out.Msg = fmt.Sprintf("filter check called with nonexistent field '%s'", Print(n))
+		out.Field = Print(n)
+		out.Msg = fmt.Sprintf("filter check called with nonexistent field '%s'", out.Field)
 		out.Hint = didYouMean(unknown.Nearest)
 		out.err = ErrUnknown
 	}

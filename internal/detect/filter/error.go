@@ -23,6 +23,8 @@ type Error struct {
 	Msg string
 	// Hint says what to write instead, "" if nothing suggests itself.
 	Hint string
+	// Field is the field that nobody knows, with its argument, if that is what is wrong.
+	Field string
 	// Macro is the macro whose text the position is in, "" for the text itself.
 	Macro string
 	Pos

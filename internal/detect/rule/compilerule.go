@@ -17,7 +17,7 @@ func (c *compiler) rule(d *ruleDef) {
 	r := &Rule{
 		Name: d.name, Description: d.description, Condition: d.condition.s, Priority: d.priority, Source: d.source,
 		Tags: slices.Sorted(maps.Keys(d.tags)), Enabled: d.enabled, Capture: d.capture,
-		CaptureDuration: d.captureDuration, Position: d.position(), History: d.history, output: d.output.s, exceptions: d.exceptions,
+		CaptureDuration: d.captureDuration, Position: d.position(), output: d.output.s, exceptions: d.exceptions,
 	}
 	for _, x := range d.exceptions {
 		r.Exceptions = append(r.Exceptions, x.name)
@@ -77,7 +77,7 @@ func (f ExtraField) format() string {
 func (c *compiler) ruleError(d *ruleDef, x *expr, code Code, err error) bool {
 	var fe *filter.Error
 	if d.skipUnknown && errors.Is(err, filter.ErrUnknown) && errors.As(err, &fe) {
-		c.problem(x.at.in(exprKind(code), x.src, fe.Index), UnknownFilter, "%s", fe.Msg)
+		c.problem(x.at.in(exprKind(code), x.src, fe.Index), UnknownFilter, "%s", c.message(code, fe))
 		return false
 	}
 	c.expressionError(x, code, err)

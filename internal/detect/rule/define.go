@@ -1,10 +1,7 @@
 package rule
 
 import (
-	"fmt"
 	"regexp"
-	"slices"
-	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -20,13 +17,6 @@ type named struct {
 	// broken is set when a mistake in the definition was reported, so that
 	// what comes of it need not be.
 	broken bool
-	// history is what made it what it is, first to last.
-	history []Contribution
-}
-
-// note adds to what made the item what it is.
-func (n *named) note(w *where, format string, args ...any) {
-	n.history = append(slices.Clip(n.history), Contribution{w.file.position(w.offset), fmt.Sprintf(format, args...)})
 }
 
 func (n *named) base() *named { return n }
@@ -55,15 +45,12 @@ func (c *collection[T]) put(def T, seq int) {
 	n.index, n.visibility = seq, seq
 	if old, ok := c.byName[n.name]; ok {
 		n.index = old.base().index
-		n.history = old.base().history
-		n.note(n.at, "defined again, in place of what was before")
 		for i := range c.order {
 			if c.order[i].base() == old.base() {
 				c.order[i] = def
 			}
 		}
 	} else {
-		n.note(n.at, "defined")
 		c.order = append(c.order, def)
 	}
 	if c.byName == nil {
@@ -108,7 +95,7 @@ var (
 func (r *reader) list(at *where, n *yaml.Node) {
 	e, name := r.named(at, kindList, n)
 	if name != "" && !listName.MatchString(name) {
-		r.report(e.at, InvalidListName, "List has an invalid name. List names should match a regular expression: %s", trimAnchors(listName))
+		r.report(e.at, InvalidListName, "List has an invalid name. List names must match a regular expression: %s", trimAnchors(listName))
 	}
 	if !e.has("items") {
 		e.fail(e.at, "Item has no mapping for key 'items'")
@@ -127,11 +114,10 @@ func (r *reader) list(at *where, n *yaml.Node) {
 	old := r.l.lists.byName[name]
 	if appended {
 		if old == nil {
-			e.invalid(e.at, ErrValidate, "List '%s' is to be appended to, but no list of that name is defined before", name)
+			e.invalid(e.at, ErrValidate, noSuchList).suggest(name, r.l.lists.names())
 			return
 		}
 		old.items = append(old.items, items...)
-		old.note(e.at, "items appended: %s", words(items))
 		old.visibility = r.l.next()
 		return
 	}
@@ -141,7 +127,7 @@ func (r *reader) list(at *where, n *yaml.Node) {
 func (r *reader) macro(at *where, n *yaml.Node) {
 	e, name := r.named(at, kindMacro, n)
 	if name != "" && !macroName.MatchString(name) {
-		r.report(e.at, InvalidMacroName, "Macro has an invalid name. Macro names should match a regular expression: %s", trimAnchors(macroName))
+		r.report(e.at, InvalidMacroName, "Macro has an invalid name. Macro names must match a regular expression: %s", trimAnchors(macroName))
 	}
 	condition := e.required("condition")
 	appended := e.appended("condition")
@@ -158,11 +144,10 @@ func (r *reader) macro(at *where, n *yaml.Node) {
 	old := r.l.macros.byName[name]
 	if appended {
 		if old == nil {
-			e.invalid(e.at, ErrValidate, "Macro '%s' is to be appended to, but no macro of that name is defined before", name)
+			e.invalid(e.at, ErrValidate, noSuchMacro).suggest(name, r.l.macros.names())
 			return
 		}
 		old.condition, old.conditionAt = joined(old.condition, condition), def.conditionAt
-		old.note(e.at, "condition appended")
 		old.visibility = r.l.next()
 		return
 	}
@@ -172,13 +157,4 @@ func (r *reader) macro(at *where, n *yaml.Node) {
 func trimAnchors(re *regexp.Regexp) string {
 	s := re.String()
 	return s[1 : len(s)-1]
-}
-
-// words lists scalars in a line.
-func words(list []*scalar) string {
-	var out []string
-	for _, s := range list {
-		out = append(out, s.node.Value)
-	}
-	return strings.Join(out, ", ")
 }

@@ -133,13 +133,12 @@ func (r *reader) enableRule(e *entry, name string) {
 	}
 	old := r.l.rules.byName[name]
 	if old == nil {
-		e.invalid(e.at, ErrValidate, "Rule '%s' is to be enabled or disabled, but no rule of that name is defined before", name)
+		e.invalid(e.at, ErrValidate, noSuchRuleOverride).suggest(name, r.l.rules.names())
 		return
 	}
 	r.report(e.at, DeprecatedItem, "The standalone 'enabled' key usage is deprecated. "+
 		"The correct approach requires also a 'replace' entry under the 'override' key (i.e. 'enabled: replace').")
 	old.enabled = enabled
-	old.note(e.at, "enabled set to %v", enabled)
 }
 
 // appendRule is an entry with append: true.
@@ -148,7 +147,7 @@ func (r *reader) appendRule(e *entry, name string) {
 	if condition == nil && !e.has("exceptions") && !e.failed {
 		e.invalid(e.at, ErrValidate, "Appended rule must have exceptions or condition property")
 	}
-	old := r.target(e, name)
+	old := r.target(e, name, noSuchRuleAppend)
 	if old == nil {
 		return
 	}
@@ -158,24 +157,19 @@ func (r *reader) appendRule(e *entry, name string) {
 	}
 	if condition != nil {
 		old.condition, old.conditionAt = joined(old.condition, condition), e.at.at(kindRuleCondition, "", condition)
-		old.note(e.at, "condition appended")
-	}
-	if len(exceptions) > 0 {
-		old.note(e.at, "exceptions appended: %s", exceptionNames(exceptions))
 	}
 	old.visibility = r.l.next()
 }
 
-// target returns the rule that an append or override is for, nil after an error.
-func (r *reader) target(e *entry, name string) *ruleDef {
+// target returns the rule that an append or override is for, nil after an
+// error; missing says that there is none.
+func (r *reader) target(e *entry, name, missing string) *ruleDef {
 	if e.failed || r.stopped() {
 		return nil
 	}
 	old := r.l.rules.byName[name]
 	if old == nil {
-		e.failed = true
-		r.report(e.at, ErrValidate, "Rule '%s' is to be appended to or overridden, but no rule of that name is defined before", name).
-			suggest(name, r.l.rules.names())
+		e.invalid(e.at, ErrValidate, "%s", missing).suggest(name, r.l.rules.names())
 		return nil
 	}
 	if old.broken {
@@ -208,7 +202,11 @@ func (r *reader) overrideRule(e *entry, name string, o overrides) {
 	for _, key := range o.repl {
 		changes = append(changes, e.replacing(key))
 	}
-	old := r.target(e, name)
+	missing := noSuchRuleOverride
+	if len(o.append) > 0 {
+		missing = noSuchRuleAppend
+	}
+	old := r.target(e, name, missing)
 	if old == nil {
 		return
 	}
@@ -220,12 +218,6 @@ func (r *reader) overrideRule(e *entry, name string, o overrides) {
 	}
 	if e.failed {
 		return
-	}
-	for _, key := range o.append {
-		changed.note(e.at, "%s appended", key)
-	}
-	for _, key := range o.repl {
-		changed.note(e.at, "%s replaced", key)
 	}
 	changed.visibility = r.l.next()
 	*old = changed

@@ -1,7 +1,6 @@
 package rule
 
 import (
-	"slices"
 	"strings"
 
 	"rollcage/internal/detect/field"
@@ -16,13 +15,11 @@ type Explainer struct {
 	program  *filter.Program
 	root     *explained
 	selected filter.Selection
-	// exception is set while parts of an exception are prepared.
-	exception bool
 }
 
 // explained is a part of a condition, ready to be explained.
 type explained struct {
-	Part
+	Step
 	cond   filter.CondID // of a check
 	fields []*field.Field
 	kids   []*explained
@@ -39,19 +36,14 @@ const (
 	StepCheck     = "check"
 )
 
-// Part is a part of a condition.
-type Part struct {
+// Step is a part of a condition and its answer for an event.
+type Step struct {
 	Kind string `json:"kind"` // and, or, not, macro, exception, check
 	// Name is that of a macro or exception; Text is a check as it is compiled.
 	Name string `json:"name,omitempty"`
 	Text string `json:"text,omitempty"`
-	// Position is where the part is written; of a check in an exception its value.
+	// Position is where the part is written.
 	Position Position `json:"position"`
-}
-
-// Step is a part of a condition and its answer for an event.
-type Step struct {
-	Part
 	// Holds is the answer. An exception holds if it does not apply.
 	Holds bool `json:"holds"`
 	// Skipped is set for what is not needed, as what stands before it in the
@@ -82,23 +74,27 @@ func NewExplainer(set *Ruleset, r *Rule) *Explainer {
 		return x
 	}
 	own := len(and.Children) - len(exceptions)
-	x.root = &explained{Part: Part{Kind: StepAnd, Position: r.written.position(and.Pos().Index)}}
+	x.root = &explained{Step: Step{Kind: StepAnd, Position: r.written.position(and.Pos().Index)}}
 	for i, k := range and.Children {
-		x.exception = i >= own
 		kid := x.prepare(k, r.written)
-		if x.exception {
-			def := exceptions[i-own]
-			kid.Part = Part{Kind: StepException, Name: def.name, Position: def.at.file.position(def.at.offset)}
+		if i >= own {
+			kid = &explained{Step: Step{Kind: StepException, Name: exceptions[i-own], Position: kid.Position}, kids: kid.kids}
 		}
 		x.root.kids = append(x.root.kids, kid)
 	}
 	return x
 }
 
-// activeExceptions returns the exceptions that have values, in the order in
-// which they stand at the end of the condition.
-func (r *Rule) activeExceptions() []*exceptionDef {
-	return slices.DeleteFunc(slices.Clone(r.exceptions), func(e *exceptionDef) bool { return len(e.rows) == 0 })
+// activeExceptions returns the names of the exceptions that have values, in
+// the order in which they stand at the end of the condition.
+func (r *Rule) activeExceptions() []string {
+	var names []string
+	for _, e := range r.exceptions {
+		if len(e.rows) > 0 {
+			names = append(names, e.name)
+		}
+	}
+	return names
 }
 
 // position returns where in a file byte index of the expression is written.
@@ -144,12 +140,6 @@ func (x *Explainer) prepare(n filter.Node, in *expr) *explained {
 		add(n.Expr, in)
 	default:
 		e.Kind, e.Text = StepCheck, filter.Print(n)
-		if c, ok := n.(*filter.Check); ok && x.exception && c.Right != nil {
-			e.Position = in.position(c.Right.Pos().Index)
-			if l, ok := c.Right.(*filter.List); ok && len(l.Values) > 0 {
-				e.Position = in.position(l.Values[0].At.Index)
-			}
-		}
 		x.check(e, n)
 	}
 	return e
@@ -179,7 +169,7 @@ func (x *Explainer) Events() []string { return x.selected.Names() }
 func (x *Explainer) Explain(e *host.Event) *Step { return x.explain(x.root, e) }
 
 func (x *Explainer) explain(p *explained, e *host.Event) *Step {
-	s := Step{Part: p.Part}
+	s := p.Step
 	for _, k := range p.kids {
 		s.Steps = append(s.Steps, x.explain(k, e))
 	}

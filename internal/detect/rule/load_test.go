@@ -65,9 +65,9 @@ func TestLoadReportsEveryKindOfProblem(t *testing.T) {
 	}{
 		{"text that is not YAML", "- rule: a\n  desc: [b\n", []string{
 			"LOAD_ERR_YAML_PARSE 1.yaml:2: did not find expected ',' or ']'"}},
-		{"a scalar at the top", "hello\n", []string{"LOAD_ERR_YAML_PARSE 1.yaml:1:1: Rules content is not yaml"}},
+		{"a scalar at the top", "hello\n", []string{"LOAD_ERR_YAML_VALIDATE 1.yaml:1:1: Rules content is not yaml"}},
 		{"a mapping at the top", "rule: a\n", []string{
-			"LOAD_ERR_YAML_PARSE 1.yaml:1:1: Rules content is not yaml array of objects"}},
+			"LOAD_ERR_YAML_VALIDATE 1.yaml:1:1: Rules content is not yaml array of objects"}},
 		{"a scalar item", "- a\n", []string{
 			"LOAD_ERR_YAML_VALIDATE 1.yaml:1:3: Unexpected element type. Each element should be a yaml associative array."}},
 		{"an unknown item", "- rulez: a\n", []string{"LOAD_UNKNOWN_ITEM 1.yaml:1:3: Unknown top level item"}},
@@ -108,11 +108,11 @@ func TestLoadReportsEveryKindOfProblem(t *testing.T) {
 		{"a loop of macros", "- macro: a\n  condition: evt.type=open\n- macro: b\n  condition: a\n- macro: a\n  condition: b\n", []string{
 			"LOAD_ERR_VALIDATE 1.yaml:4:14: reference loop in macro 'a'"}},
 		{"an engine that is too old", "- required_engine_version: 99\n", []string{
-			"LOAD_ERR_VALIDATE 1.yaml:1:3: Rules require engine version 0.99.0, but engine version is 0.62.0"}},
+			"LOAD_ERR_VALIDATE 1.yaml:1:3: Rules require engine version 0.99.0 but engine version is 0.62.0"}},
 		{"another major engine version", "- required_engine_version: 1.0.0\n", []string{
 			"LOAD_ERR_VALIDATE 1.yaml:1:3: Rules require engine version 1.0.0"}},
 		{"an engine version that is none", "- required_engine_version: new\n", []string{
-			`LOAD_ERR_VALIDATE 1.yaml:1:3: Unable to read the required engine version: version "new" is not of the form x.y.z`}},
+			`LOAD_ERR_YAML_VALIDATE 1.yaml:1:3: Unable to parse engine version 'new' as a semver string. Expected "x.y.z" semver format.`}},
 		{"a plugin that is not there", "- required_plugin_versions:\n  - name: a\n    version: 1.0.0\n    alternatives:\n    - {name: b, version: 2.0.0}\n", []string{
 			"LOAD_ERR_VALIDATE 1.yaml:2:5: Plugin requirement not satisfied, must load one of: a (>= 1.0.0), b (>= 2.0.0)"}},
 		{"a plugin named twice", "- required_plugin_versions:\n  - name: container\n    version: 1.0.0\n    alternatives:\n    - {name: container, version: 2.0.0}\n", []string{
@@ -157,7 +157,7 @@ func TestLoadReportsEveryKindOfProblem(t *testing.T) {
 		{"two exceptions of a name", openRule + "  exceptions:\n  - {name: x, fields: [fd.name]}\n  - {name: x, fields: [fd.num]}\n", []string{
 			"LOAD_EXCEPTION_NAME_NOT_UNIQUE 1.yaml:8:5: Multiple definitions of exception 'x' in the same rule"}},
 		{"a macro name with a dash", "- macro: a-b\n  condition: proc.name=x\n", []string{
-			"LOAD_INVALID_MACRO_NAME 1.yaml:1:3: Macro has an invalid name. Macro names should match a regular expression: [a-zA-Z]+[a-zA-Z0-9_]*",
+			"LOAD_INVALID_MACRO_NAME 1.yaml:1:3: Macro has an invalid name. Macro names must match a regular expression: [a-zA-Z]+[a-zA-Z0-9_]*",
 			"LOAD_UNUSED_MACRO 1.yaml:1:3: Macro not referred to"}},
 		{"a list name with a blank", "- list: a b\n  items: []\n", []string{
 			"LOAD_INVALID_LIST_NAME 1.yaml:1:3: List has an invalid name.",
@@ -225,8 +225,8 @@ func TestLoadCompatibleStopsAtTheFirstErrorAndRepeatsIt(t *testing.T) {
 	bad := ruleText("a", "no.such=1") + ruleText("b", "none.such=1")
 	_, results := load(t, LoadOptions{Compatible: true}, bad, openRule)
 	want := []string{
-		"LOAD_ERR_COMPILE_CONDITION 1.yaml:3:14: filter check called with nonexistent field 'no.such'",
-		"LOAD_ERR_COMPILE_CONDITION 1.yaml:3:14: filter check called with nonexistent field 'no.such'",
+		"LOAD_ERR_COMPILE_CONDITION 1.yaml:3:14: filter_check called with nonexistent field no.such",
+		"LOAD_ERR_COMPILE_CONDITION 1.yaml:3:14: filter_check called with nonexistent field no.such",
 	}
 	if diff := cmp.Diff(want, problems(results)); diff != "" {
 		t.Error(diff)
@@ -345,5 +345,30 @@ func TestLoadReadsAllOfARule(t *testing.T) {
 	}
 	if *set.EngineVersion != (Version{0, 42, 0}) {
 		t.Errorf("engine version %v, want the highest", set.EngineVersion)
+	}
+}
+
+func TestTheWordsOfFalcoAreThoseThatScriptsLookFor(t *testing.T) {
+	for _, tt := range []struct{ name, text, code, message string }{
+		{"a field that nobody knows", ruleText("a", "no.such=1"), "LOAD_ERR_COMPILE_CONDITION", "filter_check called with nonexistent field no.such"},
+		{"an output with such a field", "- rule: a\n  desc: d\n  condition: evt.type=open\n  output: x %no.such y\n  priority: INFO\n",
+			"LOAD_ERR_COMPILE_OUTPUT", "unknown filter: unexpected token after '"},
+		{"two colons on a line", "a : b : c\n", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 1, column 7: illegal map value"},
+		{"a list that does not end", "- list: [a, b\n", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 2, column 1: end of sequence flow not found"},
+		{"a mapping that does not end", "- {list: a", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 1, column 11: end of map flow not found"},
+		{"append to nothing", "- macro: m\n  condition: and a\n  append: true\n", "LOAD_ERR_VALIDATE",
+			"Macro uses 'append' or 'override.condition: append' but no macro by that name already exists"},
+		{"replace of nothing", "- rule: r\n  priority: INFO\n  override: {priority: replace}\n", "LOAD_ERR_VALIDATE",
+			"An 'override.<key>: replace' to a rule was requested but no rule by that name already exists"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			_, results := Load([]File{{Name: "f.yaml", Data: []byte(tt.text)}}, LoadOptions{Compatible: true})
+			if len(results[0].Errors) != 1 {
+				t.Fatal(results[0].Summary(true))
+			}
+			if p := results[0].Errors[0]; p.Code.String() != tt.code || p.Message != tt.message {
+				t.Errorf("got %s %q", p.Code, p.Message)
+			}
+		})
 	}
 }

@@ -28,7 +28,7 @@ func (e *entry) appends(o overrides) bool {
 		return false
 	}
 	if o.given {
-		e.fail(e.at, "Keys 'append' and 'override' cannot be used together. Name what is appended to under 'override'.")
+		e.fail(e.at, "Keys 'override' and 'append: true' cannot be used together. Add an 'append' entry (e.g. 'condition: append') under 'override' instead.")
 		return false
 	}
 	e.r.report(e.below(kindValue, "append", e.value("append")), DeprecatedItem,

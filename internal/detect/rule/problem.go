@@ -113,6 +113,9 @@ type Result struct {
 	Warnings []*Problem
 	// Advice is what LoadOptions.Advise found.
 	Advice []*Problem
+	// Schema is what a check against a JSON schema found, if the caller did one.
+	// It is shown and does not make the file invalid.
+	Schema []string
 }
 
 // OK reports whether the file has no errors.

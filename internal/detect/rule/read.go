@@ -38,6 +38,9 @@ func (l *loader) read(f File) {
 	if err != nil {
 		line, message := yamlError(err)
 		w := &where{kind: kindContent, file: c, offset: c.offset(line, 1)}
+		if l.opts.Compatible {
+			w.offset, message = 0, c.classicYAMLError(line, message)
+		}
 		p := &Problem{Code: ErrYAMLParse, Message: message, Position: Position{File: f.Name, Line: line}, where: w}
 		p.Line = c.line(line)
 		l.record(l.res, p)
@@ -52,11 +55,11 @@ func (r *reader) document(doc *yaml.Node) {
 	at := top(r.file)
 	switch root.Kind {
 	case yaml.ScalarNode:
-		r.report(at.at(kindContentItem, "", r.scalar(root)), ErrYAMLParse, "Rules content is not yaml")
+		r.report(at.at(kindContentItem, "", r.scalar(root)), ErrYAMLValidate, "Rules content is not yaml")
 		return
 	case yaml.SequenceNode:
 	default:
-		r.report(at.at(kindContentItem, "", r.scalar(root)), ErrYAMLParse, "Rules content is not yaml array of objects")
+		r.report(at.at(kindContentItem, "", r.scalar(root)), ErrYAMLValidate, "Rules content is not yaml array of objects")
 		return
 	}
 	for _, n := range root.Content {

@@ -27,6 +27,9 @@ func (r *Result) Summary(verbose bool) string {
 	if r.OK() && !verbose {
 		return b.String()
 	}
+	if len(r.Schema) > 0 {
+		fmt.Fprintf(&b, "\n%d Schema warnings:\n------\n%s\n------", len(r.Schema), strings.Join(r.Schema, "\n------\n"))
+	}
 	for _, part := range []struct {
 		word string
 		list []*Problem
@@ -79,12 +82,10 @@ type jsonContext struct {
 	Snippet   string     `json:"snippet"`
 }
 
-// MarshalJSON returns the result as an element of falco_load_results. The
-// schema check that Falco runs besides never says anything else than this one
-// does, so it always passes.
+// MarshalJSON returns the result as an element of falco_load_results.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	return json.Marshal(jsonResult{
-		Name: r.File, Successful: r.OK(), SchemaValid: true, SchemaWarnings: []string{},
+		Name: r.File, Successful: r.OK(), SchemaValid: len(r.Schema) == 0, SchemaWarnings: notNil(r.Schema),
 		Errors: jsonProblems(r.Errors), Warnings: jsonProblems(r.Warnings), Advice: jsonProblems(r.Advice),
 	})
 }

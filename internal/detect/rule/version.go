@@ -56,9 +56,9 @@ func (r *reader) engineVersion(at *where, n *yaml.Node) {
 		v, err := engineVersion(s.node.Value)
 		switch {
 		case err != nil:
-			e.invalid(e.at, ErrValidate, "Unable to read the required engine version: %v", err)
+			e.fail(e.at, "Unable to parse engine version '%s' as a semver string. Expected \"x.y.z\" semver format.", s.node.Value)
 		case !EngineVersion.Satisfies(v):
-			e.invalid(e.at, ErrValidate, "Rules require engine version %s, but engine version is %s", v, EngineVersion)
+			e.invalid(e.at, ErrValidate, "Rules require engine version %s but engine version is %s", v, EngineVersion)
 		case r.l.engine == nil || v.Satisfies(*r.l.engine):
 			r.l.engine = &v
 		}

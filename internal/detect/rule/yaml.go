@@ -76,9 +76,9 @@ func (e *entry) fail(w *where, format string, args ...any) {
 }
 
 // invalid records an error.
-func (e *entry) invalid(w *where, code Code, format string, args ...any) {
+func (e *entry) invalid(w *where, code Code, format string, args ...any) *Problem {
 	e.failed = true
-	e.r.report(w, code, format, args...)
+	return e.r.report(w, code, format, args...)
 }
 
 // value returns the value of a key, nil if the key is not there.
