@@ -41,9 +41,12 @@ func Main(args []string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	var bad usage.Error
+	var code exitCode
 	switch {
 	case err == nil:
 		return exitDone
+	case errors.As(err, &code):
+		return int(code)
 	case errors.Is(err, errNo):
 		return exitNo
 	case errors.As(err, &bad):
@@ -101,8 +104,9 @@ Start with:  rollcage detect      watch this host and print alerts
 		newFieldsCommand(),
 		newEventsCommand(),
 		newVersionCommand(),
-		newTopCommand(),
-		newCsysdigCommand(),
 	)
+	for _, d := range dropIns {
+		root.AddCommand(d.command())
+	}
 	return root
 }

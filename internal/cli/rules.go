@@ -17,16 +17,16 @@ import (
 func newRulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Check, list, test, explain, tune and update rules",
+		Short: "Check, list, test and explain rules",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain", "tune", "update", "push"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand(), newRulesTuneCommand(), newRulesUpdateCommand(), newRulesPushCommand())
+	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand())
 	return cmd
 }
 
@@ -109,22 +109,14 @@ func adviceCount(n int) string {
 	return fmt.Sprintf(", advice on %s", plural(n, "place"))
 }
 
-// rulesListOptions are those of rules list.
-type rulesListOptions struct {
-	rulesFileOptions
-	effective bool
-}
-
 func newRulesListCommand() *cobra.Command {
-	var opts rulesListOptions
+	var opts rulesFileOptions
 	cmd := &cobra.Command{
 		Use:   "list [RULE ...]",
 		Short: "List rules",
-		Long: "List the rules with priority and tags, or all that is known of the rules with the given names, in which * stands for any characters.\n" +
-			"With --effective each is shown after all redefinitions, appends, overrides, exceptions, macros and lists, with the file and line that each part comes from.",
+		Long:  "List the rules with priority and tags, or all that is known of the rules with the given names, in which * stands for any characters.",
 		Example: `  rollcage rules list
   rollcage rules list 'Shell*' --rules my_rules.yaml --builtin-rules
-  rollcage rules list --effective 'Reverse shell' --rules my_rules.yaml --builtin-rules
   rollcage rules list -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRulesList(cmd.OutOrStdout(), cmd.ErrOrStderr(), &opts, args)
@@ -132,11 +124,10 @@ func newRulesListCommand() *cobra.Command {
 	}
 	opts.addPathFlags(cmd.Flags())
 	addOutputFlag(cmd, &opts.output)
-	cmd.Flags().BoolVar(&opts.effective, "effective", false, "show the rules as they are judged, and where each part comes from")
 	return cmd
 }
 
-func runRulesList(w, stderr io.Writer, opts *rulesListOptions, names []string) error {
+func runRulesList(w, stderr io.Writer, opts *rulesFileOptions, names []string) error {
 	set, err := opts.load(stderr)
 	if err != nil {
 		return err
@@ -148,8 +139,6 @@ func runRulesList(w, stderr io.Writer, opts *rulesListOptions, names []string) e
 		}
 	}
 	switch {
-	case opts.effective:
-		return printEffective(w, set, found, opts.output)
 	case opts.output == outputJSON:
 		return printRulesJSON(w, found)
 	case len(names) > 0:
@@ -202,19 +191,15 @@ func printRulesJSON(w io.Writer, rules []*rule.Rule) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for _, r := range rules {
-		if err := enc.Encode(documentRule(r)); err != nil {
+		if err := enc.Encode(ruleDoc{
+			Name: r.Name, Desc: strings.TrimSpace(r.Description), Condition: r.Condition, Output: r.Output,
+			Priority: r.Priority.String(), Source: r.Source, Tags: append([]string{}, r.Tags...), Enabled: r.Enabled,
+			Events: r.Events(), File: r.Position.File, Line: r.Position.Line,
+		}); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-func documentRule(r *rule.Rule) ruleDoc {
-	return ruleDoc{
-		Name: r.Name, Desc: strings.TrimSpace(r.Description), Condition: r.Condition, Output: r.Output,
-		Priority: r.Priority.String(), Source: r.Source, Tags: append([]string{}, r.Tags...), Enabled: r.Enabled,
-		Events: r.Events(), File: r.Position.File, Line: r.Position.Line,
-	}
 }
 
 func printRulesLong(w io.Writer, rules []*rule.Rule) error {

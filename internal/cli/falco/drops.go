@@ -1,0 +1,149 @@
+package falco
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"time"
+
+	"rollcage/internal/detect/rule"
+	"rollcage/internal/observe/event"
+	"rollcage/internal/respond/alert"
+)
+
+// dropRule is the name of the alert about lost events.
+const dropRule = "Falco internal: syscall event drop"
+
+// dropMonitor looks once a second of event time whether events were lost and
+// does what the configuration says. It is used by the goroutine that reads the source.
+type dropMonitor struct {
+	dropsConfig
+	replay bool
+	send   func(*alert.Alert)
+	log    *logger
+
+	next     uint64 // time of the next look
+	last     event.Stats
+	tokens   float64
+	tokensAt uint64
+	seen     uint64 // losses above the threshold
+	acted    uint64
+}
+
+func newDropMonitor(c *command, send func(*alert.Alert)) *dropMonitor {
+	return &dropMonitor{dropsConfig: c.drops, replay: c.engine == engineReplay, send: send, log: c.log, tokens: c.drops.burst}
+}
+
+// check is called with the time of each event.
+func (d *dropMonitor) check(at uint64, stats func() event.Stats) error {
+	if at <= d.next {
+		return nil
+	}
+	begun := d.next != 0
+	d.next = at + uint64(time.Second)
+	if !begun {
+		return nil
+	}
+	now := event.Stats{}
+	if !d.replay { // what a capture lacks nobody counted
+		now = stats()
+	}
+	events, lost := now.Events-d.last.Events, now.Dropped-d.last.Dropped
+	byType := lostBetween(d.last.Drops, now.Drops)
+	d.last = now
+	if d.simulate {
+		d.log.logf(logInfo, "Simulating syscall event drop")
+		events++
+		lost++
+	}
+	if lost == 0 || float64(lost)/float64(max(events, 1)) <= d.threshold {
+		return nil
+	}
+	d.seen++
+	if !d.claim(at) {
+		d.log.logf(logDebug, "Syscall event drop but token bucket depleted, skipping actions")
+		return nil
+	}
+	d.acted++
+	return d.act(at, events, lost, byType)
+}
+
+// lostBetween returns the losses by type from one look to the next.
+func lostBetween(before, now map[event.Type]uint64) map[event.Type]uint64 {
+	out := maps.Clone(now)
+	for t, n := range before {
+		if out[t] -= n; out[t] == 0 {
+			delete(out, t)
+		}
+	}
+	return out
+}
+
+// claim takes a token from the bucket, which fills by rate a second up to burst.
+func (d *dropMonitor) claim(at uint64) bool {
+	if d.tokensAt != 0 {
+		d.tokens = min(d.burst, d.tokens+d.rate*float64(at-d.tokensAt)/float64(time.Second))
+	}
+	d.tokensAt = at
+	if d.tokens < 1 {
+		return false
+	}
+	d.tokens--
+	return true
+}
+
+func (d *dropMonitor) act(at, events, lost uint64, byType map[event.Type]uint64) error {
+	text := fmt.Sprintf("%s. %d system calls dropped in last second.", dropRule, lost)
+	if slices.Contains(d.actions, dropLog) {
+		d.log.logf(logError, "%s", text)
+	}
+	if slices.Contains(d.actions, dropAlert) {
+		d.send(alert.Internal(time.Unix(0, int64(at)), dropRule, rule.Debug, text, dropFields(events, lost, byType)))
+	}
+	if slices.Contains(d.actions, dropExit) {
+		d.log.logf(logCritical, "%s", text)
+		d.log.logf(logCritical, "Exiting.")
+		return errDrops
+	}
+	return nil
+}
+
+// dropKinds are the names in the alert for what the lost events were about.
+var dropKinds = map[string][]string{
+	"n_drops_buffer_clone_fork_exit": {"clone", "clone3", "fork", "vfork"},
+	"n_drops_buffer_execve_exit":     {"execve", "execveat"},
+	"n_drops_buffer_connect_exit":    {"connect"},
+	"n_drops_buffer_open_exit":       {"open", "openat", "openat2", "open_by_handle_at", "creat"},
+	"n_drops_buffer_dir_file_exit": {
+		"chdir", "fchdir", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat",
+		"unlink", "unlinkat", "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown",
+	},
+	"n_drops_buffer_other_interest_exit": {"bind", "listen", "accept", "accept4", "setuid", "setgid", "setresuid", "setresgid", "ptrace", "bpf", "mount", "umount2"},
+	"n_drops_buffer_close_exit":          {"close"},
+	"n_drops_buffer_proc_exit":           {"procexit"},
+}
+
+func dropFields(events, lost uint64, byType map[event.Type]uint64) map[string]string {
+	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
+	out := map[string]string{
+		"n_evts": number(events), "n_drops": number(lost), "n_drops_buffer_total": number(lost),
+		"n_drops_scratch_map": "0", "n_drops_page_faults": "0", "n_drops_bug": "0", "ebpf_enabled": "1",
+	}
+	for key, names := range dropKinds {
+		sum := uint64(0)
+		for t, n := range byType {
+			if info := t.Info(); info != nil && slices.Contains(names, info.Name) {
+				sum += n
+			}
+		}
+		out[key] = number(sum)
+	}
+	return out
+}
+
+// report sums up at the end of a run.
+func (d *dropMonitor) report(w io.Writer) {
+	fmt.Fprintf(w, "Syscall event drop monitoring:\n   - event drop detected: %d occurrences\n   - num times actions taken: %d\n", d.seen, d.acted)
+}

@@ -1,0 +1,98 @@
+package falco
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"rollcage/internal/detect/rule"
+	"rollcage/internal/respond/agent"
+	"rollcage/internal/respond/alert"
+)
+
+// restartRule is the name of the alert that a changed configuration was not taken over.
+const restartRule = "Falco internal: hot restart failure"
+
+// watchFiles sends on changed when the configuration or the rules change.
+func (r *run) watchFiles(ctx context.Context, changed chan<- struct{}) {
+	if !r.config.watchFiles || r.engine == engineReplay {
+		return
+	}
+	var paths []string
+	for _, f := range r.files {
+		paths = append(paths, f.path)
+	}
+	paths = append(paths, r.rulesPaths()...)
+	err := agent.Watch(ctx, paths, func() {
+		select {
+		case changed <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil {
+		r.log.logf(logError, "%v", err)
+	}
+}
+
+// restart reads configuration and rules again and puts them in the place of
+// those at work. The source stays open and every event is judged by either,
+// so nothing is missed meanwhile. When something is wrong all stays as it is.
+func (r *run) restart(ctx context.Context) {
+	r.log.logf(logInfo, "SIGHUP received, restarting...")
+	if err := r.takeOver(ctx); err != nil && ctx.Err() == nil {
+		r.log.logf(logError, "Falco has not been restarted, the state from before goes on: %v", err)
+		r.send(alert.Internal(time.Now(), restartRule, rule.Critical, restartRule+": "+err.Error(), nil))
+	}
+}
+
+func (r *run) takeOver(ctx context.Context) error {
+	r.reload.Lock()
+	defer r.reload.Unlock()
+	next := &command{opts: r.opts, args: r.args, own: r.own, stdout: r.stdout, stderr: r.stderr}
+	if _, err := next.loadConfig(); err != nil {
+		return err
+	}
+	next.announce()
+	loaded, err := next.loadRules()
+	if err != nil {
+		return err
+	}
+	rules, err := next.ready(loaded)
+	if err != nil {
+		return err
+	}
+	next.traced(rules)
+	if next.engine != r.engine || next.captureFile != r.captureFile || next.snaplen != r.snaplen {
+		next.log.logf(logWarning, "a change of engine or falco_libs counts from the next start on")
+	}
+	outputs, err := next.openOutputs(true)
+	if err != nil {
+		return err
+	}
+	if err := r.agent.Swap(ctx, rules); err != nil {
+		return fmt.Errorf("%w", joinClose(err, outputs, ctx))
+	}
+	old := r.outputs.Swap(outputs)
+	next.config.engine, next.config.captureFile = r.engine, r.captureFile
+	flush, cancel := r.flushContext(ctx)
+	defer cancel()
+	if err := old.close(flush); err != nil {
+		next.log.logf(logError, "%v", err)
+	}
+	return nil
+}
+
+func joinClose(err error, d *delivery, ctx context.Context) error {
+	_ = d.close(ctx)
+	return err
+}
+
+func upper(s string) string { return strings.ToUpper(s) }
+
+// reportState prints what -v asks for.
+func reportState(w io.Writer, s agent.Stats) {
+	fmt.Fprintf(w, "Events processed: %d, lost: %d, not understood: %d\n", s.Source.Events, s.Source.Dropped, s.Source.Skipped)
+	fmt.Fprintf(w, "State: %+v\n", s.State)
+}
