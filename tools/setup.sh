@@ -20,7 +20,8 @@ needs() {
 	case $1 in
 	run | build) ;;
 	test) echo dockerd=docker.io docker=docker-cli containerd=containerd runc=runc \
-		busybox=busybox-static ip=iproute2 iptables=iptables ;;
+		ctr=containerd /usr/lib/cni/bridge=containernetworking-plugins podman=podman conmon=conmon \
+		busybox=busybox-static ip=iproute2 iptables=iptables docker-registry=docker-registry ;;
 	generate) echo $clang=$clang $llvm_strip=llvm-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev ;;
 	check) needs test; needs generate; echo gcc=gcc /usr/include/stdlib.h=libc6-dev shellcheck=shellcheck ;;
 	kernel) echo qemu-system-x86_64=qemu-system-x86 cpio=cpio zstd=zstd xz=xz-utils ;;

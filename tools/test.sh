@@ -1,15 +1,19 @@
 #!/usr/bin/env bash
-# Runs go test with all that the tests need: a Docker daemon, an image and sysdig.
+# Runs go test with all that the tests need: container runtimes, an image and sysdig.
 #
 #   tools/test.sh [GO-TEST-FLAG|PACKAGE]...
 #
-# The daemon is a private one, started here and stopped at the end; with DOCKER_HOST set, that one is used and left
+# The runtimes are private ones, started here and stopped at the end; with DOCKER_HOST set, that Docker is used and left
 # alone. Tests find what there is in these variables, and skip when one is empty:
 #
 #   ROLLCAGE_TEST_DOCKER_HOST   address of the daemon
 #   ROLLCAGE_TEST_CONTAINERD    socket of its containerd, for the private one
 #   ROLLCAGE_TEST_IMAGE         an image with busybox that is loaded in it
 #   ROLLCAGE_TEST_HOST_IP       where its containers reach a server on this host
+#   ROLLCAGE_TEST_CRI           socket of a containerd with its CRI plugin
+#   ROLLCAGE_TEST_CRI_IMAGE     the same image, in its namespaces k8s.io and default
+#   ROLLCAGE_TEST_PODMAN_HOST   address of a Podman service
+#   ROLLCAGE_TEST_PODMAN_IMAGE  the same image, in it
 #   ROLLCAGE_TEST_SYSDIG        sysdig 0.41; reads every capture, has no container fields
 #   ROLLCAGE_TEST_SYSDIG_OLD    sysdig 0.29; has container fields
 set -euo pipefail
@@ -21,25 +25,40 @@ warn() {
 	printf '\n*** test: %s ***\n\n' "$1" >&2
 }
 
-dockerd=''
+started=() # script and folder of each daemon
 finish() {
-	local code=$?
-	[ -z "$dockerd" ] || tools/dockerd.sh stop "$dockerd" || true
+	local code=$? one
+	for one in "${started[@]}"; do
+		tools/"${one%% *}" stop "${one#* }" || true
+	done
 	if [ ${#missing[@]} -gt 0 ]; then
 		printf '\n*** test: NOT everything was tested: ***\n' >&2
 		printf '***   %s\n' "${missing[@]}" >&2
 	fi
 	exit "$code"
 }
+
+# provide SCRIPT SKIPPED: starts a daemon of its own and sets its variables.
+provide() {
+	local dir
+	dir=$(mktemp -d /run/rollcage-test.XXXXXX)
+	started+=("$1 $dir")
+	if tools/"$1" start "$dir"; then
+		eval "$(tools/"$1" env "$dir")"
+	else
+		warn "tools/$1 could not start it (see above): tests with $2 skip"
+	fi
+}
+
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
 tools/setup.sh run
 if [ "$(id -u)" != 0 ]; then
-	warn 'not root: tests of the probe, of Docker and of actions skip'
+	warn 'not root: tests of the probe, of container runtimes and of actions skip'
 elif ! tools/setup.sh test; then
-	warn 'what tests need could not be installed: tests with Docker skip'
+	warn 'what tests need could not be installed: tests with container runtimes skip'
 elif [ -n "${DOCKER_HOST-}" ]; then
 	if tools/testimage.sh; then
 		export ROLLCAGE_TEST_DOCKER_HOST=$DOCKER_HOST ROLLCAGE_TEST_IMAGE=rollcage/test:1.0
@@ -49,12 +68,11 @@ elif [ -n "${DOCKER_HOST-}" ]; then
 		warn "no Docker answers at DOCKER_HOST=$DOCKER_HOST: tests with Docker skip"
 	fi
 else
-	dockerd=$(mktemp -d /run/rollcage-test.XXXXXX)
-	if tools/dockerd.sh start "$dockerd"; then
-		eval "$(tools/dockerd.sh env "$dockerd")"
-	else
-		warn 'dockerd did not start (see above): tests with Docker skip'
-	fi
+	provide dockerd.sh Docker
+fi
+if [ "$(id -u)" = 0 ] && tools/setup.sh test; then
+	provide containerd.sh 'containerd and the CRI'
+	provide podman.sh Podman
 fi
 
 if tools/sysdig.sh sid >/dev/null; then

@@ -7,4 +7,4 @@ import (
 	"rollcage/internal/cli"
 )
 
-func main() { os.Exit(cli.MainAs(os.Args)) }
+func main() { os.Exit(cli.Main(cli.Arguments(os.Args))) }

@@ -104,6 +104,8 @@ Start with:  rollcage detect      watch this host and print alerts
 		newFieldsCommand(),
 		newEventsCommand(),
 		newVersionCommand(),
+		newTopCommand(),
+		newCsysdigCommand(),
 	)
 	for _, d := range dropIns {
 		root.AddCommand(d.command())

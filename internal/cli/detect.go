@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -18,6 +19,8 @@ import (
 	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/respond/agent"
+	"rollcage/internal/respond/agent/metrics"
+	"rollcage/internal/respond/agent/server"
 	"rollcage/internal/respond/alert"
 )
 
@@ -45,6 +48,10 @@ type detectOptions struct {
 	quiet      bool
 	duration   time.Duration
 	watchRules bool
+	listen     server.Options
+	captureDir string
+	captureFor time.Duration
+	captureMax int64
 
 	config string                         // the configuration file
 	again  func() (*detectOptions, error) // the options as they would be now
@@ -89,6 +96,12 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
 	f.BoolVar(&opts.watchRules, "watch-rules", true, "load the rules again, without a gap, when their files or the configuration change; SIGHUP always does; live only")
+	f.StringVar(&opts.captureDir, "capture-dir", "", "with an alert begin a capture file in the `FOLDER`: the state of the host, the event, and what follows")
+	f.DurationVar(&opts.captureFor, "capture-for", 5*time.Second, "go on with it that `TIME` after the last alert; a rule may say otherwise")
+	f.Int64Var(&opts.captureMax, "capture-max", 1000, "end it at so many `MB`, 0 for never")
+	f.StringVar(&opts.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`; live only")
+	f.StringVar(&opts.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
+	f.StringVar(&opts.listen.Key, "listen-key", "", "its private key, if the `FILE` is another one")
 }
 
 func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOptions) error {
@@ -111,13 +124,22 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 		ctx, cancel = context.WithTimeout(ctx, opts.duration)
 		defer cancel()
 	}
+	agentOpts, err := opts.agentOptions()
+	if err != nil {
+		return err
+	}
 	delivery := alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(delivery)()
-	a, err := agent.New(src, rules, delivery, agent.Options{Live: opts.Live()})
+	a, err := agent.New(src, rules, delivery, agentOpts)
 	if err != nil {
 		return err
 	}
 	if opts.Live() {
+		stop, err := opts.serve(a, delivery)
+		if err != nil {
+			return errors.Join(err, delivery.Close(ctx))
+		}
+		defer stop()
 		go watchLoss(ctx, src, a.Send)
 		go (&reloader{opts: opts, agent: a, stderr: stderr, stop: cancel}).run(ctx)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
@@ -129,6 +151,37 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	err = errors.Join(stream.End(err, &opts.Options), delivery.Close(flush))
 	sumUp(stderr, a.Stats())
 	return err
+}
+
+func (o *detectOptions) agentOptions() (agent.Options, error) {
+	opts := agent.Options{Live: o.Live()}
+	if o.Live() {
+		opts.CanaryEvery = agent.CanaryEvery
+	}
+	if o.captureDir != "" {
+		if err := os.MkdirAll(o.captureDir, 0o700); err != nil {
+			return opts, fmt.Errorf("--capture-dir: %w", err)
+		}
+		opts.Captures = agent.Captures{
+			Prefix: filepath.Join(o.captureDir, "rollcage"), AllRules: true, Duration: o.captureFor, MaxBytes: o.captureMax << 20,
+		}
+	}
+	return opts, nil
+}
+
+// serve answers over HTTP if that is asked for, until stop is called.
+func (o *detectOptions) serve(a *agent.Agent, d *alert.Delivery) (stop func(), err error) {
+	if o.listen.Address == "" {
+		return func() {}, nil
+	}
+	listen := o.listen
+	listen.Health, listen.Versions = a.Health, versions()
+	listen.Metrics = (&metrics.Reader{Agent: a, Delivery: d, Version: version}).Handler(metrics.Native, metrics.AllGroups)
+	s, err := server.Start(listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	return func() { _ = s.Close() }, nil
 }
 
 // patience is how long an output of a live host may try to deliver one alert,
@@ -201,7 +254,8 @@ func reopenOnSignal(d *alert.Delivery) (stop func()) {
 
 // rules loads and compiles the selected rules. Problems are printed to w.
 func (o *detectOptions) rules(w io.Writer) (*agent.Rules, error) {
-	set, err := o.load(w)
+	files := o.files()
+	set, err := loadRules(files, w)
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +266,17 @@ func (o *detectOptions) rules(w io.Writer) (*agent.Rules, error) {
 	if err != nil {
 		return nil, err
 	}
-	return agent.NewRules(e, alert.FormatterOptions{ISO8601: o.iso8601})
+	r, err := agent.NewRules(e, alert.FormatterOptions{ISO8601: o.iso8601})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range files {
+		r.Files = append(r.Files, agent.NewFile(f.Name, f.Data))
+	}
+	if data, err := os.ReadFile(o.config); err == nil {
+		r.Configs = []agent.File{agent.NewFile(o.config, data)}
+	}
+	return r, nil
 }
 
 // sumUp tells what was seen and raised.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -47,19 +46,4 @@ func (d dropIn) command() *cobra.Command {
 			return nil
 		},
 	}
-}
-
-// MainAs runs the command that the name of the executable stands for, which
-// is the first of the arguments, and returns the exit code.
-func MainAs(argv []string) int {
-	if len(argv) == 0 {
-		return Main(nil)
-	}
-	name, args := filepath.Base(argv[0]), argv[1:]
-	for _, d := range dropIns {
-		if d.name == name {
-			return Main(append([]string{name}, args...))
-		}
-	}
-	return Main(args)
 }

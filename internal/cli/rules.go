@@ -17,16 +17,16 @@ import (
 func newRulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
-		Short: "Check, list, test and explain rules",
+		Short: "Check, list, test, explain, tune and update rules",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "list", "test", "explain", "tune", "update", "push"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand())
+	cmd.AddCommand(newRulesCheckCommand(), newRulesListCommand(), newRulesTestCommand(), newRulesExplainCommand(), newRulesTuneCommand(), newRulesUpdateCommand(), newRulesPushCommand())
 	return cmd
 }
 
@@ -109,14 +109,22 @@ func adviceCount(n int) string {
 	return fmt.Sprintf(", advice on %s", plural(n, "place"))
 }
 
+// rulesListOptions are those of rules list.
+type rulesListOptions struct {
+	rulesFileOptions
+	effective bool
+}
+
 func newRulesListCommand() *cobra.Command {
-	var opts rulesFileOptions
+	var opts rulesListOptions
 	cmd := &cobra.Command{
 		Use:   "list [RULE ...]",
 		Short: "List rules",
-		Long:  "List the rules with priority and tags, or all that is known of the rules with the given names, in which * stands for any characters.",
+		Long: "List the rules with priority and tags, or all that is known of the rules with the given names, in which * stands for any characters.\n" +
+			"With --effective each is shown after all redefinitions, appends, overrides, exceptions, macros and lists, with the file and line that each part comes from.",
 		Example: `  rollcage rules list
   rollcage rules list 'Shell*' --rules my_rules.yaml --builtin-rules
+  rollcage rules list --effective 'Reverse shell' --rules my_rules.yaml --builtin-rules
   rollcage rules list -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runRulesList(cmd.OutOrStdout(), cmd.ErrOrStderr(), &opts, args)
@@ -124,10 +132,11 @@ func newRulesListCommand() *cobra.Command {
 	}
 	opts.addPathFlags(cmd.Flags())
 	addOutputFlag(cmd, &opts.output)
+	cmd.Flags().BoolVar(&opts.effective, "effective", false, "show the rules as they are judged, and where each part comes from")
 	return cmd
 }
 
-func runRulesList(w, stderr io.Writer, opts *rulesFileOptions, names []string) error {
+func runRulesList(w, stderr io.Writer, opts *rulesListOptions, names []string) error {
 	set, err := opts.load(stderr)
 	if err != nil {
 		return err
@@ -139,6 +148,8 @@ func runRulesList(w, stderr io.Writer, opts *rulesFileOptions, names []string) e
 		}
 	}
 	switch {
+	case opts.effective:
+		return printEffective(w, set, found, opts.output)
 	case opts.output == outputJSON:
 		return printRulesJSON(w, found)
 	case len(names) > 0:
@@ -191,15 +202,19 @@ func printRulesJSON(w io.Writer, rules []*rule.Rule) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	for _, r := range rules {
-		if err := enc.Encode(ruleDoc{
-			Name: r.Name, Desc: strings.TrimSpace(r.Description), Condition: r.Condition, Output: r.Output,
-			Priority: r.Priority.String(), Source: r.Source, Tags: append([]string{}, r.Tags...), Enabled: r.Enabled,
-			Events: r.Events(), File: r.Position.File, Line: r.Position.Line,
-		}); err != nil {
+		if err := enc.Encode(documentRule(r)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func documentRule(r *rule.Rule) ruleDoc {
+	return ruleDoc{
+		Name: r.Name, Desc: strings.TrimSpace(r.Description), Condition: r.Condition, Output: r.Output,
+		Priority: r.Priority.String(), Source: r.Source, Tags: append([]string{}, r.Tags...), Enabled: r.Enabled,
+		Events: r.Events(), File: r.Position.File, Line: r.Position.Line,
+	}
 }
 
 func printRulesLong(w io.Writer, rules []*rule.Rule) error {

@@ -46,8 +46,10 @@ func (o *rulesOptions) files() []rule.File {
 
 // load loads the rules. Problems are printed to w; errors in a file leave out
 // what is wrong and keep the rest.
-func (o *rulesOptions) load(w io.Writer) (*rule.Ruleset, error) {
-	set, results := rule.Load(o.files(), rule.LoadOptions{})
+func (o *rulesOptions) load(w io.Writer) (*rule.Ruleset, error) { return loadRules(o.files(), w) }
+
+func loadRules(files []rule.File, w io.Writer) (*rule.Ruleset, error) {
+	set, results := rule.Load(files, rule.LoadOptions{})
 	bad := 0
 	for _, r := range results {
 		for _, p := range r.Problems() {

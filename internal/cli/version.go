@@ -27,14 +27,17 @@ func newVersionCommand() *cobra.Command {
 	return cmd
 }
 
-func runVersion(cmd *cobra.Command, output string) error {
-	v := struct {
-		Version string `json:"version"`
-		Commit  string `json:"commit,omitempty"`
-		Go      string `json:"go"`
-		OS      string `json:"os"`
-		Arch    string `json:"arch"`
-	}{version, "", runtime.Version(), runtime.GOOS, runtime.GOARCH}
+// versionInfo says what runs.
+type versionInfo struct {
+	Version string `json:"version"`
+	Commit  string `json:"commit,omitempty"`
+	Go      string `json:"go"`
+	OS      string `json:"os"`
+	Arch    string `json:"arch"`
+}
+
+func versions() versionInfo {
+	v := versionInfo{version, "", runtime.Version(), runtime.GOOS, runtime.GOARCH}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {
 			if s.Key == "vcs.revision" {
@@ -42,6 +45,11 @@ func runVersion(cmd *cobra.Command, output string) error {
 			}
 		}
 	}
+	return v
+}
+
+func runVersion(cmd *cobra.Command, output string) error {
+	v := versions()
 	if output == outputJSON {
 		return json.NewEncoder(cmd.OutOrStdout()).Encode(v)
 	}

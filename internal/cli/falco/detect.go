@@ -181,7 +181,7 @@ func (r *run) open(interest event.Interest) (event.Source, error) {
 		return newNoDriver(), nil
 	}
 	r.log.logf(logInfo, "Opening 'syscall' source with modern BPF probe.")
-	opts := stream.Options{Snaplen: r.snaplen, Docker: "auto"}
+	opts := stream.Options{Snaplen: r.snaplen, Runtimes: []string{stream.Auto}}
 	return opts.Open(interest)
 }
 

@@ -83,21 +83,6 @@ func expand(s string, env func(string) (string, bool)) string {
 	return s
 }
 
-// clone returns a copy that shares nothing.
-func (t *tree) clone() *tree { return &tree{root: cloneNode(t.root)} }
-
-func cloneNode(n *yaml.Node) *yaml.Node {
-	c := *n
-	if n.Kind == yaml.AliasNode && n.Alias != nil {
-		return cloneNode(n.Alias)
-	}
-	c.Content = make([]*yaml.Node, len(n.Content))
-	for i, child := range n.Content {
-		c.Content[i] = cloneNode(child)
-	}
-	return &c
-}
-
 // child returns the value under a name of a mapping, nil if there is none.
 func child(n *yaml.Node, name string) *yaml.Node {
 	if n == nil || n.Kind != yaml.MappingNode {

@@ -22,14 +22,18 @@ import (
 type Options struct {
 	Read    string // capture file, - for standard input; "" for the live host
 	Snaplen int    // bytes of I/O data kept per event
-	Docker  string // address of the Docker Engine, auto or off
+	// Runtimes are the addresses of the container runtimes to ask, in the form
+	// of runtime.Open; Auto stands for the host's own, and Off for none.
+	Runtimes []string
 }
 
 // AddFlags adds the flags of the options.
 func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.Read, "read", "r", "", "read events from the capture `FILE` (.scap, also gzip; - is standard input) instead of the kernel")
 	f.IntVar(&o.Snaplen, "snaplen", 80, "`BYTES` of I/O data kept per event, up to 32768; live only")
-	f.StringVar(&o.Docker, "docker", "auto", "`ADDRESS` of the Docker Engine to ask for container names, for instance unix:///run/user/1000/docker.sock; auto (the host's own) or off; live only")
+	f.StringArrayVar(&o.Runtimes, "runtime", []string{Auto}, "`ADDRESS` of a container runtime to ask for names, repeatable: docker:, containerd:, cri: or podman: and its socket; auto (the host's own) or off; live only")
+	f.Var((*dockerAlias)(o), "docker", "`ADDRESS` of the Docker Engine: the same as --runtime docker:ADDRESS")
+	f.Lookup("docker").Hidden = true
 }
 
 // Live reports whether the live host is watched.
@@ -71,35 +75,50 @@ func (o *Options) probeSnaplen() int {
 	return o.Snaplen
 }
 
+// Words in place of addresses of container runtimes.
+const (
+	Auto = "auto" // the host's own
+	Off  = "off"  // none
+)
+
+// dockerAlias is the flag --docker, from when Docker was the only runtime.
+type dockerAlias Options
+
+func (o *dockerAlias) String() string { return "" }
+func (o *dockerAlias) Type() string   { return "string" }
+func (o *dockerAlias) Set(v string) error {
+	if v != Auto && v != Off {
+		v = "docker:" + v
+	}
+	o.Runtimes = []string{v}
+	return nil
+}
+
 // engines returns the container runtimes to ask.
 func (o *Options) engines() ([]runtime.Engine, error) {
-	addrs := []string{o.Docker}
-	switch o.Docker {
-	case "off", "":
-		return nil, nil
-	case "auto":
-		addrs = dockerAddresses()
+	var addrs []string
+	for _, a := range o.Runtimes {
+		switch {
+		case a == Auto:
+			addrs = append(addrs, runtime.Usual()...)
+		case a != Off && a != "":
+			addrs = append(addrs, a)
+		case len(o.Runtimes) > 1:
+			return nil, usage.Errorf("--runtime off and other addresses: want one of them")
+		}
 	}
 	var out []runtime.Engine
 	for _, a := range addrs {
-		d, err := runtime.NewDocker(a)
+		e, err := runtime.Open(a)
 		if err != nil {
-			return nil, err
+			for _, e := range out {
+				_ = e.Close()
+			}
+			return nil, usage.Errorf("--runtime: %v", err)
 		}
-		out = append(out, d)
+		out = append(out, e)
 	}
 	return out, nil
-}
-
-// dockerAddresses returns where the Docker Engine is: what DOCKER_HOST says,
-// else the socket of the host's, which need not be there yet. The socket of a
-// rootless one is asked only when it is named: it is a user's, who could say
-// anything about the containers of others through it.
-func dockerAddresses() []string {
-	if h := os.Getenv("DOCKER_HOST"); h != "" {
-		return []string{h}
-	}
-	return []string{"unix:///run/docker.sock"}
 }
 
 // Describe says in a few words what is watched.

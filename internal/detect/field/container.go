@@ -137,11 +137,11 @@ func composeLabel(name string) func(c *host.Container) string {
 	return func(c *host.Container) string { return c.Labels[label] }
 }
 
-// containerTruth binds a fact that only the runtime knows.
+// containerTruth binds a fact that only the runtime knows, and may not have told yet.
 func containerTruth(read func(c *host.Container) bool) binder {
 	return number(func(e *host.Event) (uint64, bool) {
 		c := containerOf(e)
-		if c == nil || !c.Known {
+		if c == nil || !c.Known || c.Partial {
 			return 0, false
 		}
 		return bit(read(c)), true

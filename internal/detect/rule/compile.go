@@ -286,12 +286,12 @@ func (c *compiler) parts() {
 	for _, d := range c.macros.order {
 		if m := c.macro[d.name]; m != nil && m.resolved {
 			c.set.Macros = append(c.set.Macros, &Macro{
-				Name: d.name, Condition: d.condition.s, Used: d.used, Position: d.position(), expr: m.expr,
+				Name: d.name, Condition: d.condition.s, Used: d.used, Position: d.position(), History: d.history, expr: m.expr,
 			})
 		}
 	}
 	for _, d := range c.lists.order {
-		l := &List{Name: d.name, Compiled: c.items[d.name], Used: d.used, Position: d.position()}
+		l := &List{Name: d.name, Compiled: c.items[d.name], Used: d.used, Position: d.position(), History: d.history}
 		for _, s := range d.items {
 			l.Items = append(l.Items, s.node.Value)
 			if inner := c.lists.byName[s.node.Value]; inner != nil && inner.index < d.visibility {

@@ -17,7 +17,7 @@ func (c *compiler) rule(d *ruleDef) {
 	r := &Rule{
 		Name: d.name, Description: d.description, Condition: d.condition.s, Priority: d.priority, Source: d.source,
 		Tags: slices.Sorted(maps.Keys(d.tags)), Enabled: d.enabled, Capture: d.capture,
-		CaptureDuration: d.captureDuration, Position: d.position(), output: d.output.s, exceptions: d.exceptions,
+		CaptureDuration: d.captureDuration, Position: d.position(), History: d.history, output: d.output.s, exceptions: d.exceptions,
 	}
 	for _, x := range d.exceptions {
 		r.Exceptions = append(r.Exceptions, x.name)

@@ -1,7 +1,10 @@
 package rule
 
 import (
+	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -17,6 +20,13 @@ type named struct {
 	// broken is set when a mistake in the definition was reported, so that
 	// what comes of it need not be.
 	broken bool
+	// history is what made it what it is, first to last.
+	history []Contribution
+}
+
+// note adds to what made the item what it is.
+func (n *named) note(w *where, format string, args ...any) {
+	n.history = append(slices.Clip(n.history), Contribution{w.file.position(w.offset), fmt.Sprintf(format, args...)})
 }
 
 func (n *named) base() *named { return n }
@@ -45,12 +55,15 @@ func (c *collection[T]) put(def T, seq int) {
 	n.index, n.visibility = seq, seq
 	if old, ok := c.byName[n.name]; ok {
 		n.index = old.base().index
+		n.history = old.base().history
+		n.note(n.at, "defined again, in place of what was before")
 		for i := range c.order {
 			if c.order[i].base() == old.base() {
 				c.order[i] = def
 			}
 		}
 	} else {
+		n.note(n.at, "defined")
 		c.order = append(c.order, def)
 	}
 	if c.byName == nil {
@@ -118,6 +131,7 @@ func (r *reader) list(at *where, n *yaml.Node) {
 			return
 		}
 		old.items = append(old.items, items...)
+		old.note(e.at, "items appended: %s", words(items))
 		old.visibility = r.l.next()
 		return
 	}
@@ -148,6 +162,7 @@ func (r *reader) macro(at *where, n *yaml.Node) {
 			return
 		}
 		old.condition, old.conditionAt = joined(old.condition, condition), def.conditionAt
+		old.note(e.at, "condition appended")
 		old.visibility = r.l.next()
 		return
 	}
@@ -157,4 +172,13 @@ func (r *reader) macro(at *where, n *yaml.Node) {
 func trimAnchors(re *regexp.Regexp) string {
 	s := re.String()
 	return s[1 : len(s)-1]
+}
+
+// words lists scalars in a line.
+func words(list []*scalar) string {
+	var out []string
+	for _, s := range list {
+		out = append(out, s.node.Value)
+	}
+	return strings.Join(out, ", ")
 }

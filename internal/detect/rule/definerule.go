@@ -139,6 +139,7 @@ func (r *reader) enableRule(e *entry, name string) {
 	r.report(e.at, DeprecatedItem, "The standalone 'enabled' key usage is deprecated. "+
 		"The correct approach requires also a 'replace' entry under the 'override' key (i.e. 'enabled: replace').")
 	old.enabled = enabled
+	old.note(e.at, "enabled set to %v", enabled)
 }
 
 // appendRule is an entry with append: true.
@@ -157,6 +158,10 @@ func (r *reader) appendRule(e *entry, name string) {
 	}
 	if condition != nil {
 		old.condition, old.conditionAt = joined(old.condition, condition), e.at.at(kindRuleCondition, "", condition)
+		old.note(e.at, "condition appended")
+	}
+	if len(exceptions) > 0 {
+		old.note(e.at, "exceptions appended: %s", exceptionNames(exceptions))
 	}
 	old.visibility = r.l.next()
 }
@@ -218,6 +223,12 @@ func (r *reader) overrideRule(e *entry, name string, o overrides) {
 	}
 	if e.failed {
 		return
+	}
+	for _, key := range o.append {
+		changed.note(e.at, "%s appended", key)
+	}
+	for _, key := range o.repl {
+		changed.note(e.at, "%s replaced", key)
 	}
 	changed.visibility = r.l.next()
 	*old = changed

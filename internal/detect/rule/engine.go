@@ -49,6 +49,14 @@ type Engine struct {
 	first    bool
 	found    []*Match
 	interest event.Interest
+	canary   *canary // nil if there is none
+}
+
+// canary tells acts of this program itself apart from what is to be judged.
+type canary struct {
+	types event.TypeSet
+	cond  filter.CondID
+	found []*Match // what Process returns for it
 }
 
 // NewEngine compiles the rules of a set that the options select into one
@@ -94,6 +102,9 @@ func (e *Engine) index(m *Match, s filter.Selection) {
 // Process returns the rules that match the event, in the order of the set.
 // The slice is valid until the next call.
 func (e *Engine) Process(he *host.Event) []*Match {
+	if c := e.canary; c != nil && c.types.Has(he.Type()) && e.program.Eval(c.cond, he) {
+		return c.found
+	}
 	found := e.found[:0]
 	for _, m := range e.byType[he.Type()] {
 		if !e.program.Eval(m.cond, he) {
@@ -105,6 +116,26 @@ func (e *Engine) Process(he *host.Event) []*Match {
 		}
 	}
 	return found
+}
+
+// SetCanary names the events that this program causes to see whether they
+// are detected. For one that the condition is true for, Process returns a
+// single Match with Index -1, which is no rule, and judges no further. It is
+// called before the first event.
+func (e *Engine) SetCanary(condition string) error {
+	node, err := filter.Parse(condition)
+	if err != nil {
+		return fmt.Errorf("canary: %w", err)
+	}
+	cond, _, err := e.program.Add(node)
+	if err != nil {
+		return fmt.Errorf("canary: %w", err)
+	}
+	s := filter.Select(node)
+	e.interest.Types.Union(&s.Types)
+	e.interest.Syscalls.Union(&s.Codes)
+	e.canary = &canary{types: s.Types, cond: cond, found: []*Match{{Rule: &Rule{Name: "canary"}, Index: -1}}}
+	return nil
 }
 
 // Ruleset returns the set that the engine was made for.

@@ -339,6 +339,15 @@ func quoteItem(s string) string {
 	return s
 }
 
+// exceptionNames lists the names of exceptions in a line.
+func exceptionNames(list []*exceptionDef) string {
+	var names []string
+	for _, x := range list {
+		names = append(names, x.name)
+	}
+	return strings.Join(names, ", ")
+}
+
 func allFields() []string {
 	var names []string
 	for _, d := range field.All() {

@@ -1,6 +1,7 @@
 package rule
 
 import (
+	"slices"
 	"strings"
 
 	"rollcage/internal/detect/field"
@@ -15,11 +16,13 @@ type Explainer struct {
 	program  *filter.Program
 	root     *explained
 	selected filter.Selection
+	// exception is set while parts of an exception are prepared.
+	exception bool
 }
 
 // explained is a part of a condition, ready to be explained.
 type explained struct {
-	Step
+	Part
 	cond   filter.CondID // of a check
 	fields []*field.Field
 	kids   []*explained
@@ -36,14 +39,19 @@ const (
 	StepCheck     = "check"
 )
 
-// Step is a part of a condition and its answer for an event.
-type Step struct {
+// Part is a part of a condition.
+type Part struct {
 	Kind string `json:"kind"` // and, or, not, macro, exception, check
 	// Name is that of a macro or exception; Text is a check as it is compiled.
 	Name string `json:"name,omitempty"`
 	Text string `json:"text,omitempty"`
-	// Position is where the part is written.
+	// Position is where the part is written; of a check in an exception its value.
 	Position Position `json:"position"`
+}
+
+// Step is a part of a condition and its answer for an event.
+type Step struct {
+	Part
 	// Holds is the answer. An exception holds if it does not apply.
 	Holds bool `json:"holds"`
 	// Skipped is set for what is not needed, as what stands before it in the
@@ -74,27 +82,23 @@ func NewExplainer(set *Ruleset, r *Rule) *Explainer {
 		return x
 	}
 	own := len(and.Children) - len(exceptions)
-	x.root = &explained{Step: Step{Kind: StepAnd, Position: r.written.position(and.Pos().Index)}}
+	x.root = &explained{Part: Part{Kind: StepAnd, Position: r.written.position(and.Pos().Index)}}
 	for i, k := range and.Children {
+		x.exception = i >= own
 		kid := x.prepare(k, r.written)
-		if i >= own {
-			kid = &explained{Step: Step{Kind: StepException, Name: exceptions[i-own], Position: kid.Position}, kids: kid.kids}
+		if x.exception {
+			def := exceptions[i-own]
+			kid.Part = Part{Kind: StepException, Name: def.name, Position: def.at.file.position(def.at.offset)}
 		}
 		x.root.kids = append(x.root.kids, kid)
 	}
 	return x
 }
 
-// activeExceptions returns the names of the exceptions that have values, in
-// the order in which they stand at the end of the condition.
-func (r *Rule) activeExceptions() []string {
-	var names []string
-	for _, e := range r.exceptions {
-		if len(e.rows) > 0 {
-			names = append(names, e.name)
-		}
-	}
-	return names
+// activeExceptions returns the exceptions that have values, in the order in
+// which they stand at the end of the condition.
+func (r *Rule) activeExceptions() []*exceptionDef {
+	return slices.DeleteFunc(slices.Clone(r.exceptions), func(e *exceptionDef) bool { return len(e.rows) == 0 })
 }
 
 // position returns where in a file byte index of the expression is written.
@@ -140,6 +144,12 @@ func (x *Explainer) prepare(n filter.Node, in *expr) *explained {
 		add(n.Expr, in)
 	default:
 		e.Kind, e.Text = StepCheck, filter.Print(n)
+		if c, ok := n.(*filter.Check); ok && x.exception && c.Right != nil {
+			e.Position = in.position(c.Right.Pos().Index)
+			if l, ok := c.Right.(*filter.List); ok && len(l.Values) > 0 {
+				e.Position = in.position(l.Values[0].At.Index)
+			}
+		}
 		x.check(e, n)
 	}
 	return e
@@ -169,7 +179,7 @@ func (x *Explainer) Events() []string { return x.selected.Names() }
 func (x *Explainer) Explain(e *host.Event) *Step { return x.explain(x.root, e) }
 
 func (x *Explainer) explain(p *explained, e *host.Event) *Step {
-	s := p.Step
+	s := Step{Part: p.Part}
 	for _, k := range p.kids {
 		s.Steps = append(s.Steps, x.explain(k, e))
 	}

@@ -46,6 +46,8 @@ type Rule struct {
 	Position Position
 	// Exceptions are the names of the rule's exceptions.
 	Exceptions []string
+	// History is what made the rule what it is, first to last.
+	History []Contribution
 
 	node       filter.Node // everything put in
 	written    *expr
@@ -59,6 +61,7 @@ type Macro struct {
 	Condition string // as written, with what was appended
 	Used      bool
 	Position  Position
+	History   []Contribution
 
 	expr *expr
 }
@@ -71,6 +74,7 @@ type List struct {
 	Compiled []string
 	Used     bool
 	Position Position
+	History  []Contribution
 
 	lists []string // those among the items
 }
@@ -78,6 +82,9 @@ type List struct {
 // Node returns the rule's condition with lists, macros and exceptions put in.
 // It must not be changed.
 func (r *Rule) Node() filter.Node { return r.node }
+
+// Compiled returns the condition with everything put in, as text.
+func (r *Rule) Compiled() string { return filter.Print(r.node) }
 
 // Lookup returns the rule with that name, or nil.
 func (s *Ruleset) Lookup(name string) *Rule {

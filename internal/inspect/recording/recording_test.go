@@ -13,7 +13,7 @@ import (
 )
 
 // everything is a line with much of what the state gives an event.
-const everything = "*%evt.num %evt.rawtime %evt.cpu %evt.type %evt.args %evt.reltime %proc.name %proc.exepath %proc.cmdline %proc.cwd %proc.pname %proc.aname[2] " +
+const everything = "*%evt.num %evt.rawtime %evt.cpu %evt.type %evt.args %evt.reltime %evt.latency %proc.name %proc.exepath %proc.cmdline %proc.cwd %proc.pname %proc.aname[2] " +
 	"%proc.sname %proc.vpid %thread.tid %user.name %user.loginuid %group.name %container.id %container.name %container.image %fd.num %fd.name %fd.type " +
 	"%fd.cip %fd.sport %fd.directory %fd.connected %fd.name_changed %fd.dev %fd.ino %fd.nameraw %fd.is_server %fd.is_upper_layer %proc.is_exe_writable %proc.tty %proc.env %proc.duration %proc.sid %proc.vpgid"
 

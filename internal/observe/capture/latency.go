@@ -14,8 +14,9 @@ type callClock struct {
 }
 
 type entry struct {
-	at  uint64
-	typ event.Type // 0 when its exit was seen
+	at   uint64
+	typ  event.Type
+	done bool // its exit was seen
 }
 
 // latency returns that of ev as it is stored, 0 if its entry was not seen.
@@ -28,23 +29,26 @@ func (c *callClock) latency(ev *event.Event) uint64 {
 		return 0
 	}
 	e := c.entered[ev.TID()]
-	if e == nil || !ends(e.typ, typ) {
+	if e == nil || e.done || !ends(e.typ, typ) {
 		return 0
 	}
-	e.typ = 0
+	e.done = true
 	return max(ev.Time(), e.at) - e.at
 }
 
-func (c *callClock) enter(ev *event.Event) {
-	e := c.entered[ev.TID()]
+func (c *callClock) enter(ev *event.Event) { c.resume(Call{ev.TID(), ev.Time(), ev.Type()}) }
+
+// resume notes that a thread is in a call.
+func (c *callClock) resume(call Call) {
+	e := c.entered[call.TID]
 	if e == nil {
 		if c.entered == nil || len(c.entered) >= maxCalls {
 			c.entered = map[int64]*entry{}
 		}
 		e = new(entry)
-		c.entered[ev.TID()] = e
+		c.entered[call.TID] = e
 	}
-	e.at, e.typ = ev.Time(), ev.Type()
+	e.at, e.typ, e.done = call.At, call.Type, false
 }
 
 // ends reports whether an exit event belongs to an enter event. An execveat

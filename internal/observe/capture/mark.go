@@ -24,6 +24,15 @@ type Mark struct {
 	Initial bool
 	// Enters are the enter events that wait for their exit event.
 	Enters [][]byte
+	// Calls are the calls that threads had entered.
+	Calls []Call
+}
+
+// Call is a call that is under way in a capture that tells of entries.
+type Call struct {
+	TID  int64
+	At   uint64 // ns since the epoch
+	Type event.Type
 }
 
 // Mark returns the place behind the event that was handed out last.
@@ -33,6 +42,11 @@ func (r *Reader) Mark() Mark {
 	for _, e := range r.convert.enters {
 		if len(e.buf) > 0 {
 			m.Enters = append(m.Enters, append([]byte(nil), e.buf...))
+		}
+	}
+	for tid, e := range r.calls.entered {
+		if !e.done {
+			m.Calls = append(m.Calls, Call{tid, e.at, e.typ})
 		}
 	}
 	return m
@@ -84,6 +98,9 @@ func resume(f *os.File, m Mark, opt Options) (*Reader, error) {
 			return nil, err
 		}
 		r.convert.store(&ev)
+	}
+	for _, c := range m.Calls {
+		r.calls.resume(c)
 	}
 	r.snap, r.at = &event.Snapshot{}, m.Offset
 	r.events.Store(m.Num)

@@ -9,9 +9,12 @@ import (
 )
 
 // The facts about a container travel as JSON in container events, in the form
-// that the captures of others have. Health is not in that form: it has a key
-// of ours, which others pass over.
-const healthKey = "rollcage_health"
+// that the captures of others have. Health, and whether the facts are partial,
+// are not in that form: they have keys of ours, which others pass over.
+const (
+	healthKey  = "rollcage_health"
+	partialKey = "rollcage_partial"
+)
 
 // errContainerJSON is wrapped by the errors of ParseContainerJSON.
 var errContainerJSON = errors.New("malformed container JSON")
@@ -32,7 +35,7 @@ func (c *Container) containerKeys() []jsonKey {
 		{"is_pod_sandbox", &c.IsPodSandbox}, {"pod_sandbox_id", &c.PodSandboxID}, {"pod_sandbox_labels", &c.PodSandboxLabels},
 		{"Mounts", &c.Mounts}, {"port_mappings", &c.PortMappings},
 		{"Healthcheck", &c.Healthcheck}, {"LivenessProbe", &c.Liveness}, {"ReadinessProbe", &c.Readiness},
-		{healthKey, &c.Health},
+		{healthKey, &c.Health}, {partialKey, &c.Partial},
 	}
 }
 

@@ -166,6 +166,9 @@ type Container struct {
 	FullID string
 	Type   ContainerType
 	Known  bool // the runtime's facts are filled
+	// Partial says of a container that is known that the runtime did not yet
+	// tell all: Privileged, Host*, User, Env, checks and limits are then unknown.
+	Partial bool
 
 	Name, Image, ImageID, ImageRepo, ImageTag, ImageDigest string
 

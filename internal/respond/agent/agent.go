@@ -21,6 +21,11 @@ type Options struct {
 	Interest event.Interest
 	// Log is told what goes on, slog.Default() if nil.
 	Log *slog.Logger
+	// CanaryEvery is how often a harmless act of our own shows whether what
+	// happens on a live host is detected, see [Agent.Health]. 0 is never.
+	CanaryEvery time.Duration
+	// Captures say when what happens is recorded in capture files.
+	Captures Captures
 	// Matched, if set, is called with each match and the alert that was made
 	// of it, before the alert is sent. The match does not change; the event is
 	// valid until it returns. It returns false to have the alert not sent.
@@ -45,9 +50,12 @@ type Agent struct {
 	reloads, reloadsFailed atomic.Uint64
 	reloaded               atomic.Int64 // when, ns since the epoch, 0 for never
 
-	counts counts
-	alerts atomic.Uint64
-	state  atomic.Pointer[host.Stats]
+	canary    canary
+	recorder  *recorder      // used by Run's goroutine alone
+	finishing sync.WaitGroup // captures that are being closed
+	counts    counts
+	alerts    atomic.Uint64
+	state     atomic.Pointer[host.Stats]
 }
 
 // New returns an agent that judges the events of src by rules and sends the
@@ -64,6 +72,7 @@ func New(src event.Source, rules *Rules, d *alert.Delivery, opts Options) (*Agen
 	a := &Agent{opts: opts, src: src, stream: st, delivery: d, ended: make(chan struct{}), started: time.Now()}
 	a.state.Store(&host.Stats{})
 	a.counts.adopt(rules)
+	a.recorder = newRecorder(a)
 	a.rules = rules
 	a.working.Store(rules)
 	return a, nil
@@ -74,9 +83,21 @@ func New(src event.Source, rules *Rules, d *alert.Delivery, opts Options) (*Agen
 func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.ended)
 	a.stream.Idle = a.tend
-	a.stream.Loaded = a.tend
-	defer a.publish()
-	return a.stream.Run(ctx, a.judge, nil)
+	a.stream.Loaded = func() error {
+		a.recorder.end() // a new section has another state
+		return a.tend()
+	}
+	defer func() {
+		a.recorder.end()
+		a.finishing.Wait()
+		a.publish()
+	}()
+	if a.opts.CanaryEvery > 0 {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		go a.runCanary(ctx)
+	}
+	return a.stream.Run(ctx, a.judge, a.hidden)
 }
 
 // judge handles one event.
@@ -84,14 +105,27 @@ func (a *Agent) judge(he *host.Event) error {
 	if a.next.Load() != nil {
 		a.takeNext()
 	}
+	a.recorder.before(he)
 	for _, m := range a.rules.engine.Process(he) {
 		a.match(m, he)
 	}
+	a.recorder.after(he)
+	return nil
+}
+
+// hidden handles an event that changes the state and is not to be judged.
+func (a *Agent) hidden(he *host.Event) error {
+	a.recorder.after(he)
 	return nil
 }
 
 func (a *Agent) match(m *rule.Match, he *host.Event) {
+	if m.Index < 0 {
+		a.canary.detected(time.Now(), he)
+		return
+	}
 	a.rules.matched[m.Index].Add(1)
+	a.recorder.matched(m, he)
 	al := a.rules.formatter.Alert(m, he)
 	if a.opts.Matched != nil && !a.opts.Matched(m, he, al) {
 		return
@@ -108,6 +142,7 @@ func (a *Agent) tend() error {
 	if a.next.Load() != nil {
 		a.takeNext()
 	}
+	a.recorder.tend()
 	a.publish()
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
@@ -15,6 +16,14 @@ type Stats struct {
 	Source event.Stats
 	State  host.Stats // as of a moment ago
 	Alerts uint64     // raised by rules and sent
+	// Started is when the agent was made, Reloaded when rules were reloaded last, zero if never.
+	Started, Reloaded      time.Time
+	Reloads, ReloadsFailed uint64
+	RulesLoaded            int    // rules at work
+	Files, Configs         []File // what these were read from
+	// Captures were begun, CapturesFailed of them could not be written whole, and
+	// CaptureLost events are missing in them as the disk was too slow.
+	Captures, CapturesFailed, CaptureLost uint64
 	// Rules are all rules that run or ran since the start, in the order in which they came.
 	Rules []RuleMatches
 }
@@ -27,7 +36,17 @@ type RuleMatches struct {
 
 // Stats returns the counters.
 func (a *Agent) Stats() Stats {
-	return Stats{Source: a.src.Stats(), State: *a.state.Load(), Alerts: a.alerts.Load(), Rules: a.counts.list()}
+	working := a.working.Load()
+	s := Stats{
+		Files: working.Files, Configs: working.Configs,
+		Source: a.src.Stats(), State: *a.state.Load(), Alerts: a.alerts.Load(), Rules: a.counts.list(), Started: a.started,
+		Reloads: a.reloads.Load(), ReloadsFailed: a.reloadsFailed.Load(), RulesLoaded: working.Len(),
+		Captures: a.recorder.begun.Load(), CapturesFailed: a.recorder.failed.Load(), CaptureLost: a.recorder.lost.Load(),
+	}
+	if at := a.reloaded.Load(); at != 0 {
+		s.Reloaded = time.Unix(0, at)
+	}
+	return s
 }
 
 // counts are the numbers of matches by the names of the rules; they go on when

@@ -30,9 +30,9 @@ const (
 func TestMain(m *testing.M) {
 	switch {
 	case os.Getenv(beCanary) != "":
-		canary(os.Getenv(beCanary))
+		beACanary(os.Getenv(beCanary))
 	case os.Getenv(beLoad) != "":
-		load(os.Getenv(beLoad))
+		beALoad(os.Getenv(beLoad))
 	default:
 		os.Exit(m.Run())
 	}
@@ -61,8 +61,8 @@ func canaryPath(dir, act string, n int) string {
 	return filepath.Join(dir, "missing", act, strconv.Itoa(n))
 }
 
-// canary acts every 10 ms until its input ends, then says how often it did.
-func canary(dir string) {
+// beACanary acts every 10 ms until its input ends, then says how often it did.
+func beACanary(dir string) {
 	end := make(chan struct{})
 	go func() {
 		_, _ = os.Stdin.Read(make([]byte, 1))
@@ -82,8 +82,8 @@ func canary(dir string) {
 	}
 }
 
-// load opens, reads and closes files, some thousand times a second.
-func load(dir string) {
+// beALoad opens, reads and closes files, some thousand times a second.
+func beALoad(dir string) {
 	end := make(chan struct{})
 	go func() {
 		_, _ = os.Stdin.Read(make([]byte, 1))

@@ -1,6 +1,8 @@
 package agent
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"sync/atomic"
 
 	"rollcage/internal/detect/rule"
@@ -11,15 +13,31 @@ import (
 // Rules are rules that are ready to judge: compiled, with the formats of their
 // alerts.
 type Rules struct {
+	// Files are what the rules were read from and Configs what said which and
+	// how, for those who want to know what runs. The caller of NewRules sets them.
+	Files, Configs []File
+
 	engine    *rule.Engine
 	formatter *alert.Formatter
 	matched   []*atomic.Uint64 // by Match.Index, set once an agent has them
+}
+
+// File is a file that was loaded, with its SHA-256 in hexadecimal digits.
+type File struct{ Name, SHA256 string }
+
+// NewFile returns what is told of a file with that content.
+func NewFile(name string, data []byte) File {
+	h := sha256.Sum256(data)
+	return File{name, hex.EncodeToString(h[:])}
 }
 
 // NewRules makes an engine ready to judge. The engine belongs to the rules from now on.
 func NewRules(e *rule.Engine, opts alert.FormatterOptions) (*Rules, error) {
 	f, err := alert.NewFormatter(e, opts)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.SetCanary(canaryCondition()); err != nil {
 		return nil, err
 	}
 	return &Rules{engine: e, formatter: f}, nil

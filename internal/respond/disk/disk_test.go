@@ -2,6 +2,7 @@ package disk
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -99,6 +100,22 @@ func TestSlotWhoseWriteWasCutHasTheValueBefore(t *testing.T) {
 	if old == 0 || now == 0 {
 		t.Errorf("%d old, %d new", old, now)
 	}
+}
+
+func TestLockIsForOne(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	f, err := Lock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Lock(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+	f.Close()
+	if f, err = Lock(path); err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
 }
 
 func FuzzParseSector(f *testing.F) {

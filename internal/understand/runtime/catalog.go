@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,6 +22,9 @@ const (
 	slowFor     = 10 * time.Second       // an engine that did not answer is not waited for that long
 	firstRetry  = 250 * time.Millisecond // after a lost connection; doubles up to lastRetry
 	lastRetry   = 10 * time.Second
+	missingFor  = time.Second     // before a socket that is not there is looked for again, which costs next to nothing
+	finishEvery = 2 * time.Second // how often what is missing of a container's facts is asked for
+	finishTries = 30              // then it stays as it is, until the engine tells of it
 )
 
 // Catalog knows the containers of several engines: it watches the engines in
@@ -38,8 +42,16 @@ type Catalog struct {
 	known   map[string]*host.Container // by 12-character id
 	tried   map[string]time.Time       // ids that were not found, and when
 	slow    map[Engine]time.Time       // engines that did not answer, and when
+	partial map[string]*unfinished     // containers of which not all facts are known, by id
+	finish  chan struct{}              // partial is no longer empty
 	changes []Change                   // not fetched yet, one for each container
 	at      map[string]int             // where a container's is in changes
+}
+
+// unfinished is a container of which not all facts are known.
+type unfinished struct {
+	typ  host.ContainerType
+	left int // times that it is still asked for
 }
 
 // NewCatalog starts to watch the engines, which the catalog closes in the end.
@@ -49,7 +61,10 @@ func NewCatalog(engines []Engine, log *slog.Logger) *Catalog {
 	c := &Catalog{
 		engines: engines, log: log, ctx: ctx, cancel: cancel,
 		at: map[string]int{}, known: map[string]*host.Container{}, tried: map[string]time.Time{}, slow: map[Engine]time.Time{},
+		partial: map[string]*unfinished{}, finish: make(chan struct{}, 1),
 	}
+	c.done.Add(1)
+	go c.finishPartial()
 	for _, e := range engines {
 		c.done.Add(1)
 		go c.watch(e)
@@ -98,15 +113,19 @@ func (c *Catalog) watch(e Engine) {
 			c.log.Warn("container runtime cannot be asked; containers keep the names known so far, new ones show their id; trying again",
 				"runtime", e.Name(), "error", err)
 		case errors.Is(err, fs.ErrNotExist):
-			c.log.Info("no container runtime there yet; its containers get names once it is", "runtime", e.Name())
+			c.log.Debug("no container runtime there yet; its containers get names once it is", "runtime", e.Name())
 		default:
 			c.log.Warn("container runtime cannot be asked; containers show their id; trying again", "runtime", e.Name(), "error", err)
 		}
 		down = true
+		pause := wait
+		if errors.Is(err, fs.ErrNotExist) {
+			pause, wait = missingFor, firstRetry
+		}
 		select {
 		case <-c.ctx.Done():
 			return
-		case <-time.After(wait):
+		case <-time.After(pause):
 		}
 		wait = min(2*wait, lastRetry)
 	}
@@ -117,8 +136,9 @@ func (c *Catalog) add(ch Change) {
 	defer c.mu.Unlock()
 	if ch.Removed {
 		delete(c.known, ch.Container.ID)
-	} else {
-		c.remember(ch.Container)
+		delete(c.partial, ch.Container.ID)
+	} else if ch.Container = c.remember(ch.Container); ch.Container == nil {
+		return
 	}
 	// Only the last change counts, so that they do not pile up when nobody fetches them.
 	if i, ok := c.at[ch.Container.ID]; ok {
@@ -130,8 +150,15 @@ func (c *Catalog) add(ch Change) {
 	c.news.Store(true)
 }
 
-// remember is called with mu held.
-func (c *Catalog) remember(ct *host.Container) {
+// whole reports whether all is known of a container that decides how it is judged.
+func whole(ct *host.Container) bool { return !ct.Partial && ct.Name != "" }
+
+// remember takes over facts and returns them, nil if better ones are known. It
+// is called with mu held.
+func (c *Catalog) remember(ct *host.Container) *host.Container {
+	if old := c.known[ct.ID]; old != nil && whole(old) && !whole(ct) {
+		return nil
+	}
 	if len(c.known) >= maxKnown {
 		for id := range c.known { // any: the engine can be asked again
 			delete(c.known, id)
@@ -140,6 +167,69 @@ func (c *Catalog) remember(ct *host.Container) {
 	}
 	c.known[ct.ID] = ct
 	delete(c.tried, ct.ID)
+	if whole(ct) {
+		delete(c.partial, ct.ID)
+	} else {
+		c.leave(ct.ID, ct.Type)
+	}
+	return ct
+}
+
+// leave notes that not all is known of a container, so that it is asked for
+// again in the background. It is called with mu held.
+func (c *Catalog) leave(id string, t host.ContainerType) {
+	if c.partial[id] != nil || len(c.partial) >= maxKnown {
+		return
+	}
+	c.partial[id] = &unfinished{t, finishTries}
+	select {
+	case c.finish <- struct{}{}:
+	default:
+	}
+}
+
+// finishPartial asks for what is missing of containers' facts until all is known.
+func (c *Catalog) finishPartial() {
+	defer c.done.Done()
+	for {
+		select {
+		case <-c.ctx.Done():
+			return
+		case <-c.finish:
+		}
+		for c.finishSome() {
+			select {
+			case <-c.ctx.Done():
+				return
+			case <-time.After(finishEvery):
+			}
+		}
+	}
+}
+
+// finishSome asks once for each container of which not all is known, and
+// reports whether any is left.
+func (c *Catalog) finishSome() bool {
+	c.mu.Lock()
+	ids := maps.Clone(c.partial)
+	c.mu.Unlock()
+	for id, u := range ids {
+		ct, all := c.inquire(id, u.typ)
+		c.mu.Lock()
+		if u.left--; all || u.left <= 0 {
+			delete(c.partial, id)
+		}
+		c.mu.Unlock()
+		if all {
+			c.add(Change{Container: ct})
+		}
+		if c.ctx.Err() != nil {
+			return false
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.partial) > 0
 }
 
 // Changes returns what became known since the last call, nil mostly.
@@ -202,33 +292,98 @@ func (c *Catalog) Expect(cgroup string) {
 	}
 }
 
-// ask asks the engines that may own the container, nil if none knows it in time.
+// ask asks the engines that may own the container and remembers what they
+// say, nil if none knows it in time.
 func (c *Catalog) ask(id string, t host.ContainerType) *host.Container {
+	ct, all := c.inquire(id, t)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if newer := c.known[id]; newer != nil && (whole(newer) || ct == nil) {
+		return newer
+	}
+	if ct != nil {
+		c.remember(ct)
+		if !all {
+			c.leave(id, ct.Type)
+		}
+	}
+	return ct
+}
+
+// inquire asks the engines that may own the container all at once, so that
+// none has to wait for one that hangs. It returns what they say together, and
+// whether that is all there is to say.
+func (c *Catalog) inquire(id string, t host.ContainerType) (found *host.Container, all bool) {
 	ctx, cancel := context.WithTimeout(c.ctx, lookupWait)
 	defer cancel()
+	type answer struct {
+		from Engine
+		ct   *host.Container
+		err  error
+	}
+	answers := make(chan answer, len(c.engines))
+	asked := map[Engine]bool{}
 	for _, e := range c.engines {
 		if !e.Owns(t) || c.isSlow(e) {
 			continue
 		}
-		if ctx.Err() != nil {
-			break // one before it took all the time
-		}
-		ct, err := e.Lookup(ctx, id)
-		c.mu.Lock()
-		if errors.Is(err, context.DeadlineExceeded) {
-			c.slow[e] = time.Now()
-		}
-		if newer := c.known[id]; newer != nil {
-			ct, err = newer, nil
-		} else if err == nil {
-			c.remember(ct)
-		}
-		c.mu.Unlock()
-		if err == nil {
-			return ct
+		asked[e] = true
+		go func() {
+			ct, err := e.Lookup(ctx, id)
+			answers <- answer{e, ct, err}
+		}()
+	}
+	all = true
+	for len(asked) > 0 {
+		select {
+		case a := <-answers:
+			delete(asked, a.from)
+			switch {
+			case errors.Is(a.err, context.DeadlineExceeded):
+				c.noteSlow(a.from)
+			case a.err == nil && whole(a.ct):
+				return a.ct, true
+			case a.err == nil:
+				found, all = together(found, a.ct), false
+			}
+		case <-ctx.Done():
+			for e := range asked {
+				c.noteSlow(e)
+			}
+			return found, false
 		}
 	}
-	return nil
+	return found, found != nil && all
+}
+
+// together returns what two engines say of a container, neither of which knows
+// all: one does not know its name, or the other not what it is allowed to do.
+func together(a, b *host.Container) *host.Container {
+	switch {
+	case a == nil:
+		return b
+	case a.Name == "":
+		a, b = b, a
+	}
+	if !a.Partial || b.Partial {
+		return a
+	}
+	out := *a
+	out.Partial = false
+	out.Privileged, out.HostPID, out.HostIPC, out.HostNetwork = b.Privileged, b.HostPID, b.HostIPC, b.HostNetwork
+	out.MemoryLimit, out.SwapLimit = b.MemoryLimit, b.SwapLimit
+	out.CPUShares, out.CPUQuota, out.CPUPeriod, out.CPUSetCount = b.CPUShares, b.CPUQuota, b.CPUPeriod, b.CPUSetCount
+	out.Env = b.Env
+	return &out
+}
+
+func (c *Catalog) noteSlow(e Engine) {
+	if c.ctx.Err() != nil {
+		return // it is all over
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.slow[e] = time.Now()
 }
 
 func (c *Catalog) isSlow(e Engine) bool {

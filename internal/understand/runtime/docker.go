@@ -3,15 +3,12 @@ package runtime
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -33,16 +30,14 @@ const inspectGrace = 700 * time.Millisecond
 // listGrace is how long List waits for the full facts of one container.
 const listGrace = 2 * time.Second
 
-// maxAnswer is the most that is read of an answer, in bytes. The stream of
-// events is one too: after so much of it, it is asked for again.
-const maxAnswer = 64 << 20
-
-var errAnswerSize = errors.New("the answer is too large")
-
 // Docker is a Docker Engine, asked over its API.
 type Docker struct {
 	client *client.Client
 	addr   string
+	typ    host.ContainerType
+	kind   string // for people
+	// more adds what the API does not tell of an inspected container.
+	more func(ctx context.Context, c *host.Container)
 
 	mu     sync.Mutex
 	images map[string]imageFacts // by image id
@@ -57,61 +52,37 @@ type imageFacts struct {
 // unix:///run/docker.sock; an empty addr means what the DOCKER_HOST
 // environment variable says, or the usual socket. It does not connect yet.
 func NewDocker(addr string) (*Docker, error) {
-	opts := []client.Opt{client.FromEnv, client.WithUserAgent("rollcage")}
+	d := &Docker{typ: host.Docker, kind: "docker", images: map[string]imageFacts{}}
+	d.more = d.addPod
+	opts := []client.Opt{client.FromEnv}
 	if addr != "" {
 		opts = append(opts, client.WithHost(addr))
 	}
-	c, err := client.New(opts...)
-	if err == nil {
-		c, err = client.New(append(opts, client.WithDialContext(limitedDial(c.DaemonHost())))...)
-	}
-	if err != nil {
+	if err := d.open(opts); err != nil {
 		return nil, fmt.Errorf("docker engine %s: %w", addr, err)
 	}
-	return &Docker{client: c, addr: c.DaemonHost(), images: map[string]imageFacts{}}, nil
+	return d, nil
 }
 
-// limitedDial returns what connects to the engine so that no answer is longer than maxAnswer.
-func limitedDial(host string) func(ctx context.Context, network, addr string) (net.Conn, error) {
-	path, unix := strings.CutPrefix(host, "unix://")
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if unix {
-			network, addr = "unix", path
-		}
-		c, err := (&net.Dialer{}).DialContext(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return &limitedConn{Conn: c}, nil
+func (d *Docker) open(opts []client.Opt) error {
+	c, err := client.New(opts...)
+	if err != nil {
+		return err
 	}
-}
-
-// limitedConn ends a connection with an answer that is too large: requests and
-// answers take turns on it.
-type limitedConn struct {
-	net.Conn
-	answer atomic.Int64 // bytes since the last request
-}
-
-func (c *limitedConn) Write(b []byte) (int, error) {
-	c.answer.Store(0)
-	return c.Conn.Write(b)
-}
-
-func (c *limitedConn) Read(b []byte) (int, error) {
-	if c.answer.Load() > maxAnswer {
-		return 0, errAnswerSize
+	d.addr = c.DaemonHost()
+	path := ""
+	if rest, ok := strings.CutPrefix(d.addr, "unix://"); ok {
+		path = rest
 	}
-	n, err := c.Conn.Read(b)
-	c.answer.Add(int64(n))
-	return n, err
+	d.client, err = client.New(append(opts, client.WithUserAgent("rollcage"), client.WithDialContext(limitedDial(path)))...)
+	return err
 }
 
 // Name implements Engine.
-func (d *Docker) Name() string { return "docker at " + strings.TrimPrefix(d.addr, "unix://") }
+func (d *Docker) Name() string { return d.kind + " at " + strings.TrimPrefix(d.addr, "unix://") }
 
 // Owns implements Engine.
-func (d *Docker) Owns(t host.ContainerType) bool { return t == host.Docker }
+func (d *Docker) Owns(t host.ContainerType) bool { return t == d.typ }
 
 // Close implements Engine.
 func (d *Docker) Close() error { return d.client.Close() }
@@ -156,7 +127,9 @@ func (d *Docker) inspect(ctx context.Context, id string) (*host.Container, error
 	case err != nil:
 		return nil, err
 	}
-	return d.fromInspect(ctx, &res.Container), nil
+	c := d.fromInspect(ctx, &res.Container)
+	d.more(ctx, c)
+	return c, nil
 }
 
 // List implements Engine.
@@ -182,8 +155,9 @@ func (d *Docker) List(ctx context.Context) ([]*host.Container, error) {
 	return out, nil
 }
 
-// watched are the container events after which the facts may be new ones.
-var watched = []string{"create", "start", "rename", "update", "health_status", "destroy"}
+// watched are the container events after which the facts may be new ones. What
+// Docker calls destroy is called remove by Podman.
+var watched = []string{"create", "start", "rename", "update", "health_status", "destroy", "remove"}
 
 // Watch implements Engine.
 func (d *Docker) Watch(ctx context.Context, ready func(), changed func(Change)) error {
@@ -204,8 +178,8 @@ func (d *Docker) Watch(ctx context.Context, ready func(), changed func(Change)) 
 }
 
 func (d *Docker) handle(ctx context.Context, m events.Message, changed func(Change)) {
-	if m.Action == events.ActionDestroy {
-		changed(Change{Container: newContainer(m.Actor.ID), Removed: true})
+	if m.Action == events.ActionDestroy || m.Action == events.ActionRemove {
+		changed(Change{Container: newContainer(m.Actor.ID, d.typ), Removed: true})
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
@@ -217,13 +191,14 @@ func (d *Docker) handle(ctx context.Context, m events.Message, changed func(Chan
 	}
 }
 
-func newContainer(id string) *host.Container {
-	return &host.Container{ID: id[:min(12, len(id))], FullID: id, Type: host.Docker, Size: -1}
+// newContainer returns a container of which no more is known.
+func newContainer(id string, t host.ContainerType) *host.Container {
+	return &host.Container{ID: id[:min(12, len(id))], FullID: id, Type: t, Size: -1}
 }
 
 func (d *Docker) fromSummary(ctx context.Context, s *container.Summary) *host.Container {
-	c := newContainer(s.ID)
-	c.Known = true
+	c := newContainer(s.ID, d.typ)
+	c.Known, c.Partial = true, true
 	if len(s.Names) > 0 {
 		c.Name = strings.TrimPrefix(s.Names[0], "/")
 	}
@@ -242,7 +217,7 @@ func (d *Docker) fromSummary(ctx context.Context, s *container.Summary) *host.Co
 }
 
 func (d *Docker) fromInspect(ctx context.Context, r *container.InspectResponse) *host.Container {
-	c := newContainer(r.ID)
+	c := newContainer(r.ID, d.typ)
 	c.Known = true
 	c.Name = strings.TrimPrefix(r.Name, "/")
 	if t, err := time.Parse(time.RFC3339Nano, r.Created); err == nil {
@@ -285,27 +260,7 @@ func (d *Docker) setImage(ctx context.Context, c *host.Container, ref, id string
 			ref = facts.tag // started by id: the tag says more
 		}
 	}
-	c.Image = ref
-	c.ImageRepo, c.ImageTag, c.ImageDigest = splitImage(ref)
-	if c.ImageDigest == "" {
-		c.ImageDigest = facts.digest
-	}
-}
-
-// splitImage takes an image reference apart into repository, tag and digest. A
-// name without tag and digest has the tag latest; a bare image id has nothing of it.
-func splitImage(ref string) (repo, tag, digest string) {
-	if strings.HasPrefix(ref, "sha256:") {
-		return "", "", ""
-	}
-	repo, digest, _ = strings.Cut(ref, "@")
-	if i := strings.LastIndexByte(repo, ':'); i > strings.LastIndexByte(repo, '/') {
-		return repo[:i], repo[i+1:], digest
-	}
-	if digest == "" {
-		tag = "latest"
-	}
-	return repo, tag, digest
+	setImage(c, ref, facts.digest)
 }
 
 // image returns the facts of an image, which never change for an id except by
@@ -399,22 +354,28 @@ func ports(in network.PortMap) []host.PortMapping {
 	return out
 }
 
-// cpuCount counts the processors in a list like 0-2,7.
-func cpuCount(set string) int32 {
-	var n int32
-	for part := range strings.SplitSeq(set, ",") {
-		from, to, ranged := strings.Cut(part, "-")
-		a, err := strconv.Atoi(from)
-		if err != nil {
-			continue
-		}
-		b := a
-		if ranged {
-			if b, err = strconv.Atoi(to); err != nil || b < a {
-				continue
+// addPod tells a container that cri-dockerd started which pod it is part of.
+func (d *Docker) addPod(ctx context.Context, c *host.Container) {
+	if c.Labels[labelPodName] == "" {
+		return
+	}
+	p := &pod{
+		name: c.Labels[labelPodName], namespace: c.Labels[labelPodNamespace], uid: c.Labels[labelPodUID], ip: c.IP,
+		hostNetwork: c.HostNetwork, hostPID: c.HostPID, hostIPC: c.HostIPC,
+	}
+	if c.Labels[labelDockerType] == dockerSandbox {
+		c.IsPodSandbox = true
+		p.id, p.labels = c.FullID, podLabels(c.Labels)
+	} else if p.id = c.Labels[labelSandboxID]; p.id != "" {
+		p.annotations = map[string]string{lastApplied: c.Labels[dockerAnnotation+lastApplied]}
+		if res, err := d.client.ContainerInspect(ctx, p.id, client.ContainerInspectOptions{}); err == nil {
+			sandbox := d.fromInspect(ctx, &res.Container)
+			p.labels, p.ip = podLabels(sandbox.Labels), sandbox.IP
+			p.hostNetwork = sandbox.HostNetwork
+			if applied := sandbox.Labels[dockerAnnotation+lastApplied]; applied != "" {
+				p.annotations[lastApplied] = applied
 			}
 		}
-		n += int32(b - a + 1)
 	}
-	return n
+	p.apply(c)
 }

@@ -7,12 +7,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"rollcage/internal/observe/host"
 )
@@ -29,15 +27,7 @@ func dockerHost(t *testing.T) (addr, image string) {
 
 func docker(t *testing.T, addr string, args ...string) string {
 	t.Helper()
-	out, err := exec.Command("docker", append([]string{"-H", addr}, args...)...).Output()
-	if err != nil {
-		var stderr string
-		if e, ok := err.(*exec.ExitError); ok {
-			stderr = string(e.Stderr)
-		}
-		t.Fatalf("docker %s: %v\n%s", strings.Join(args, " "), err, stderr)
-	}
-	return strings.TrimSpace(string(out))
+	return command(t, "docker", append([]string{"-H", addr}, args...)...)
 }
 
 func TestDockerTellsAllItKnowsOfAContainer(t *testing.T) {
@@ -90,39 +80,6 @@ func containsID(list []*host.Container, id string) bool {
 	return false
 }
 
-func TestDockerTellsOfAContainerBeforeItStarts(t *testing.T) {
-	addr, image := dockerHost(t)
-	d, err := NewDocker(addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	ready, changes := make(chan struct{}), make(chan Change, 100)
-	go func() { _ = d.Watch(ctx, func() { close(ready) }, func(c Change) { changes <- c }) }()
-	<-ready
-	var id string
-	for range 20 { // the subscription takes effect a moment after ready
-		id = docker(t, addr, "create", image, "true")
-		select {
-		case c := <-changes:
-			if c.Container.FullID != id || c.Container.Name == "" || c.Removed {
-				t.Errorf("got %+v", c)
-			}
-			docker(t, addr, "rm", id)
-			for c := range changes {
-				if c.Removed && c.Container.FullID == id {
-					return
-				}
-			}
-		case <-time.After(500 * time.Millisecond):
-			docker(t, addr, "rm", id)
-		}
-	}
-	t.Error("nothing was told")
-}
-
 // relay forwards connections to a Docker Engine and can be cut off like a
 // daemon that is killed.
 type relay struct {
@@ -169,34 +126,6 @@ func (r *relay) kill() {
 		c.Close()
 	}
 	r.conns = nil
-}
-
-func TestACatalogHealsWhenTheEngineComesBack(t *testing.T) {
-	addr, image := dockerHost(t)
-	r := &relay{path: filepath.Join(t.TempDir(), "docker.sock"), to: strings.TrimPrefix(addr, "unix://")}
-	r.start(t)
-	d, err := NewDocker("unix://" + r.path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	catalog := NewCatalog([]Engine{d}, quiet())
-	defer catalog.Close()
-	r.kill()
-	id := docker(t, addr, "run", "-d", image, "sleep", "60")
-	defer docker(t, addr, "rm", "-f", id)
-	if c := catalog.Find(id[:12], host.Docker); c != nil {
-		t.Fatalf("found %+v without an engine", c)
-	}
-	r.start(t)
-	defer r.kill()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		for _, ch := range catalog.Changes() {
-			if ch.Container.FullID == id && ch.Container.Name != "" {
-				return
-			}
-		}
-	}
-	t.Error("the catalog did not learn of the container after the engine was back")
 }
 
 func TestImageReferencesAreTakenApart(t *testing.T) {
