@@ -3,11 +3,13 @@ package cli
 import (
 	"path/filepath"
 	"slices"
+
+	"rollcage/internal/cli/sysdig"
 )
 
 // calledAs are the names of other programs under which rollcage is that
 // command: a symbolic link csysdig does what rollcage csysdig does.
-var calledAs = []string{"csysdig", "falco"}
+var calledAs = []string{"csysdig", "falco", sysdig.Name}
 
 // Arguments returns what the command line argv, with the name of the program,
 // asks of rollcage.

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcage/internal/cli/falco"
+	"rollcage/internal/cli/sysdig"
 )
 
 // dropIn is a command of others in whose place Rollcage can be put. It has
@@ -25,6 +26,15 @@ prints. An executable or link named falco does the same. See docs/falco.md.`,
 		example: "  rollcage falco -c /etc/falco/falco.yaml\n  rollcage falco -V my_rules.yaml",
 		main: func(ctx context.Context, args []string) int {
 			return falco.Main(ctx, args, os.Stdout, os.Stderr, version)
+		},
+	},
+	{
+		name: sysdig.Name, short: "See events with the command line and the chisels of sysdig",
+		long: `See events, or record them, with the flags, formats and chisels of sysdig. An executable or link named
+sysdig does the same. See docs/sysdig.md.`,
+		example: "  rollcage sysdig -r trace.scap -p '%evt.time %proc.name %fd.name' evt.type=openat\n  rollcage sysdig -c topprocs_net",
+		main: func(ctx context.Context, args []string) int {
+			return sysdig.Main(ctx, args, os.Stdout, os.Stderr, version)
 		},
 	},
 }

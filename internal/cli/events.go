@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -70,7 +69,7 @@ func runEvents(w io.Writer, opts eventsOptions, names []string) error {
 		if opts.output == outputJSON {
 			err = enc.Encode(documentEvent(i))
 		} else {
-			err = printEvent(w, i)
+			_, err = fmt.Fprintln(w, i.Signature())
 		}
 		if err != nil {
 			return err
@@ -110,22 +109,4 @@ func documentEvent(i *event.Info) eventDoc {
 		d.Params = append(d.Params, pd)
 	}
 	return d
-}
-
-func printEvent(w io.Writer, i *event.Info) error {
-	var b strings.Builder
-	dir := "<"
-	if i.Type.IsEnter() {
-		dir = ">"
-	}
-	fmt.Fprintf(&b, "%s %s(", dir, i.Name)
-	for n, p := range i.Params {
-		if n > 0 {
-			b.WriteString(", ")
-		}
-		fmt.Fprintf(&b, "%s %s", p.Type, p.Name)
-	}
-	b.WriteString(")\n")
-	_, err := io.WriteString(w, b.String())
-	return err
 }

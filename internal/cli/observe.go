@@ -89,7 +89,10 @@ func runObserve(ctx context.Context, stdout, stderr io.Writer, opts *observeOpti
 	if opts.write != "" {
 		file := opts.file
 		file.MaxBytes = opts.size * 1000 * 1000
-		err = st.Record(ctx, opts.write, stream.Recording{File: file, Match: o.match, Wrote: o.counted, KeepState: true})
+		err = st.Record(ctx, opts.write, stream.Recording{
+			File: file, Wrote: o.counted, KeepState: true,
+			Match: func(he *host.Event) (bool, error) { return o.match(he), nil },
+		})
 	} else {
 		err = o.show(ctx, st, out)
 	}

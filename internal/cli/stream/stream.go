@@ -1,6 +1,5 @@
 // Package stream is how commands read events: the options that say where they
-// come from, and how they are
-// written into a capture file.
+// come from, and how they are written into a capture file.
 package stream
 
 import (

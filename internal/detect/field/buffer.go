@@ -2,6 +2,7 @@ package field
 
 import (
 	"encoding/base64"
+	"strings"
 	"unsafe"
 )
 
@@ -22,7 +23,8 @@ const (
 func (s *Style) appendBuffer(b []byte, data string) []byte {
 	switch s.Buffer {
 	case BufferLines:
-		return appendLines(append(b, '\n'), data)
+		// The newline in front stands for one that the data begins with.
+		return appendLines(append(b, '\n'), strings.TrimPrefix(data, "\n"))
 	case BufferLinesInline:
 		return appendLines(b, data)
 	case BufferHex:
@@ -37,6 +39,11 @@ func (s *Style) appendBuffer(b []byte, data string) []byte {
 		return append(b, "..."...)
 	}
 	return appendDots(b, data)
+}
+
+// multiline reports whether buffers are printed on lines of their own.
+func (s *Style) multiline() bool {
+	return s.Buffer == BufferLines || s.Buffer == BufferLinesInline || s.Buffer == BufferHex || s.Buffer == BufferHexASCII
 }
 
 func printableByte(c byte) bool { return c >= 0x20 && c < 0x7f }
@@ -85,7 +92,9 @@ func appendHexRows(b []byte, data string, ascii bool) []byte {
 		if !ascii {
 			continue
 		}
-		for i := end; i < from+row; i++ {
+		// The other half of a pair that has one byte only is not padded: the
+		// tools' text is compared with.
+		for i := end + end%2; i < from+row; i++ {
 			b = append(b, "   "[i%2:]...) // as wide as the byte that is not there
 		}
 		b = appendDots(append(b, "  "...), data[from:end])

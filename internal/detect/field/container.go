@@ -89,14 +89,7 @@ const (
 // onHost is what fields say of processes outside of containers.
 const onHost = "host"
 
-// containerTypes are the names of the runtimes.
-var containerTypes = map[host.ContainerType]string{
-	host.Docker: "docker", host.LXC: "lxc", host.LibvirtLXC: "libvirt_lxc", host.Mesos: "mesos", host.Rkt: "rkt",
-	host.Custom: "custom", host.CRI: "cri", host.Containerd: "containerd", host.CRIO: "cri-o", host.BPM: "bpm",
-	host.Static: "static", host.Podman: "podman",
-}
-
-func containerType(c *host.Container) string { return containerTypes[c.Type] }
+func containerType(c *host.Container) string { return c.Type.String() }
 
 // containerOf returns the container that the event's thread runs in, nil on the host.
 func containerOf(e *host.Event) *host.Container {

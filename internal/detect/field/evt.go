@@ -64,7 +64,7 @@ var eventFields = []Def{
 	{Name: "evt.deltatime.ns", Type: ns, Format: event.FormatPaddedDec, Doc: "Nanoseconds within the second of the time since the previous event.",
 		Example: "evt.deltatime.ns > 1000000", bind: always(func(e *host.Event) uint64 { return sincePrev(e) % second })},
 	{Name: "evt.outputtime", Type: str, Flags: PrintOnly | Timestamp, Doc: "Time of the event in the form that was chosen for the output.",
-		Example: "evt.outputtime", bind: built(outputTime)},
+		Example: "evt.outputtime", bind: outputTime},
 	{Name: "evt.cpu", Type: event.TypeInt16, Format: event.FormatID, Doc: "Number of the processor that the event happened on.",
 		Example: "evt.cpu = 0", bind: always(func(e *host.Event) uint64 { return uint64(int16(e.CPU)) })},
 	{Name: "evt.count", Type: u32, Doc: "Always 1, to be summed up.", Example: "evt.count = 1", bind: always(one)},
@@ -108,7 +108,16 @@ func since(now, then uint64) uint64 {
 	return now - then
 }
 
-func outputTime(b []byte, e *host.Event, s *Style) ([]byte, bool) {
+// outputTime binds the time in the form that the style asks for.
+func outputTime(f *Field) error {
+	f.Read = func(e *host.Event, v *Value) bool {
+		v.Num = e.Time()
+		return v.set(appendOutputTime(v.buf[:0], e, f.style()))
+	}
+	return nil
+}
+
+func appendOutputTime(b []byte, e *host.Event, s *Style) []byte {
 	t := e.Time()
 	switch s.Time {
 	case TimeAbsolute:
@@ -124,7 +133,7 @@ func outputTime(b []byte, e *host.Event, s *Style) ([]byte, bool) {
 	default:
 		b = appendTime(b, t, local, layoutTime)
 	}
-	return b, true
+	return b
 }
 
 func isMeta(e *host.Event) bool { return e.Info().Origin == event.OriginMeta }

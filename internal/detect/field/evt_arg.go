@@ -9,10 +9,10 @@ import (
 
 // eventArgFields are the fields of the event's parameters.
 var eventArgFields = []Def{
-	{Name: "evt.args", Type: str, Doc: "All parameters of the event as name=value, with what a number stands for in parentheses.",
+	{Name: "evt.args", Type: str, Flags: Styled, Doc: "All parameters of the event as name=value, with what a number stands for in parentheses.",
 		Example: "evt.args contains O_CREAT", bind: built(allArgs)},
-	{Name: "evt.info", Type: str, Doc: "The same text as evt.args.", Example: "evt.info contains O_CREAT", bind: built(allArgs)},
-	{Name: "evt.arg", Type: str, Args: ArgIndex | ArgName | ArgRequired, Flags: Unstable,
+	{Name: "evt.info", Type: str, Flags: Styled, Doc: "The same text as evt.args.", Example: "evt.info contains O_CREAT", bind: built(allArgs)},
+	{Name: "evt.arg", Type: str, Args: ArgIndex | ArgName | ArgRequired, Flags: Unstable | Styled,
 		Doc:     "One parameter of the event as text, with names instead of numbers where there are any.",
 		Example: "evt.arg.flags contains CLONE_NEWUSER", bind: oneArg},
 	{Name: "evt.rawarg", Type: event.TypeDyn, Args: ArgName | ArgRequired, Flags: NoTransformer | NoRHS | Raw,
@@ -29,6 +29,17 @@ var eventArgFields = []Def{
 		Example: "evt.infra.docker.container.image = nginx", bind: text(infraImage)},
 }
 
+// appendRaw is AppendRaw for a text that is not made printable after: what is
+// no buffer is, if buffers have line ends that must stay.
+func (s *Style) appendRaw(b []byte, e *host.Event, i int) []byte {
+	start := len(b)
+	b = AppendRaw(b, e, i, s)
+	if p := paramOf(e, i); !s.multiline() || p.typ == event.TypeBytebuf {
+		return b
+	}
+	return event.AppendPrintable(b[:start], string(b[start:]))
+}
+
 func allArgs(b []byte, e *host.Event, s *Style) ([]byte, bool) {
 	if isGeneric(e.Type()) {
 		return b, true // their parameters only say which system call it is
@@ -38,7 +49,7 @@ func allArgs(b []byte, e *host.Event, s *Style) ([]byte, bool) {
 			b = append(b, ' ')
 		}
 		b = append(append(b, e.Info().Params[i].Name...), '=')
-		b = append(AppendRaw(b, e, i, s), '(')
+		b = append(s.appendRaw(b, e, i), '(')
 		start := len(b)
 		if b = AppendResolved(b, e, i, s); len(b) > start {
 			b = append(b, ')')
@@ -102,7 +113,11 @@ func oneArg(f *Field) error {
 		if i < 0 || i >= e.NumParams() {
 			return false
 		}
-		return v.set(AppendParam(v.buf[:0], e, i, f.style()))
+		b := AppendResolved(v.buf[:0], e, i, f.style())
+		if len(b) == 0 {
+			b = f.style().appendRaw(b, e, i)
+		}
+		return v.set(b)
 	}
 	return nil
 }

@@ -55,6 +55,7 @@ const (
 	Unstable  // the text may change from one version of the event schema to the next
 	Timestamp // text of the event's time; Value.Num holds its ns, which JSON shows
 	Raw       // in JSON strings are as they are, control characters included
+	Styled    // printable as it is built, with the line ends that a format of buffers asks for
 	AtMost    // takes only =, which is true for values up to the constant (evt.around)
 )
 

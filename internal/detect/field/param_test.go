@@ -256,7 +256,7 @@ func TestFormatsOfDataBuffers(t *testing.T) {
 		{"lines inline", Style{Buffer: BufferLinesInline}, "\na\rb", "\na\nb"},
 		{"hexadecimal", Style{Buffer: BufferHex}, "0123456789abcdefX", "\n\t0x0000: 3031 3233 3435 3637 3839 6162 6364 6566\n\t0x0010: 58\n"},
 		{"hexadecimal and ASCII", Style{Buffer: BufferHexASCII}, "0123456789abcdef\x00X!", "\n\t0x0000: 3031 3233 3435 3637 3839 6162 6364 6566  0123456789abcdef" +
-			"\n\t0x0010: 0058 21                                  .X!\n"},
+			"\n\t0x0010: 0058 21                                .X!\n"},
 		{"base64", Style{Buffer: BufferBase64, Limit: 1}, "a\x00b", "YQBi"},
 	} {
 		if got := string(c.style.appendBuffer(nil, c.data)); got != c.want {

@@ -28,6 +28,9 @@ func (f *Field) appendOne(b []byte, v *Value) []byte {
 	typ, format := f.shape(v)
 	switch kindOf(typ) {
 	case kindString:
+		if f.Def.Flags&Styled != 0 && f.style().multiline() {
+			return append(b, v.Str...)
+		}
 		return event.AppendPrintable(b, v.Str)
 	case kindBytes:
 		return f.style().appendBuffer(b, v.Str)

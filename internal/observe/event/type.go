@@ -1,5 +1,7 @@
 package event
 
+import "strings"
+
 // Type is the number of an event type as it stands in event headers. Even
 // numbers are enter events, odd ones exit events.
 type Type uint16
@@ -140,4 +142,18 @@ const (
 var flagNames = [...]string{
 	"CREATES_FD", "DESTROYS_FD", "USES_FD", "READS_FROM_FD", "WRITES_TO_FD", "MODIFIES_STATE", "UNUSED",
 	"WAITS", "SKIPPARSERESET", "OLD_VERSION", "CONVERTER_MANAGED", "LARGE_PAYLOAD",
+}
+
+// Signature returns the type in a line: > or < for the entry or exit of a
+// call, name, and parameters with their types.
+func (i *Info) Signature() string {
+	dir := "<"
+	if i.Type.IsEnter() {
+		dir = ">"
+	}
+	params := make([]string, len(i.Params))
+	for n := range i.Params {
+		params[n] = i.Params[n].Type.String() + " " + i.Params[n].Name
+	}
+	return dir + " " + i.Name + "(" + strings.Join(params, ", ") + ")"
 }

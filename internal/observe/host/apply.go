@@ -229,7 +229,7 @@ func (s *State) stamp(he *Event, a *action) {
 		return
 	}
 	he.Prev = s.prev
-	if s.first == 0 && (a.subject != subjectNone) {
+	if s.first == 0 && a.subject != subjectNone && he.Info().Category != event.CategoryInternal {
 		s.first = s.now
 	}
 	he.First = s.first

@@ -158,6 +158,16 @@ const (
 	Unknown    ContainerType = 0xffff
 )
 
+// containerTypes are the names of the runtimes.
+var containerTypes = map[ContainerType]string{
+	Docker: "docker", LXC: "lxc", LibvirtLXC: "libvirt_lxc", Mesos: "mesos", Rkt: "rkt",
+	Custom: "custom", CRI: "cri", Containerd: "containerd", CRIO: "cri-o", BPM: "bpm",
+	Static: "static", Podman: "podman",
+}
+
+// String returns the name of the runtime (container.type), "" if it has none.
+func (t ContainerType) String() string { return containerTypes[t] }
+
 // Container is a container and what its runtime says about it. ID, FullID and
 // Type come from the cgroup; the rest is filled when a container event
 // arrives (see spec of the container JSON in docs), which Known tells.
