@@ -1,6 +1,11 @@
 package field
 
-import "testing"
+import (
+	"strings"
+	"testing"
+
+	"rollcage/internal/observe/event"
+)
 
 func TestFieldsOfAContainer(t *testing.T) {
 	check(t, something(t, boxPID), []expectation{
@@ -79,6 +84,19 @@ func TestFieldsOfTheHostInsteadOfAContainer(t *testing.T) {
 		{"container.duration", missing},
 		{"k8s.pod.name", missing},
 		{"k8s.pod.labels", missing},
+	}...)
+}
+
+func TestFactsThatTheRuntimeDidNotTellYetHaveNoValue(t *testing.T) {
+	w := newWorld(t)
+	w.happen(boxPID, event.CONTAINER_JSON_2_E, strings.Replace(boxJSON, `"privileged":true`, `"rollcage_partial":true`, 1))
+	check(t, w.happen(boxPID, event.SYSCALL_GETUID_X, 0), []expectation{
+		{"container.name", "web"},
+		{"container.image.repository", "nginx"},
+		{"container.privileged", missing},
+		{"container.host_pid", missing},
+		{"container.host_network", missing},
+		{"container.host_ipc", missing},
 	}...)
 }
 

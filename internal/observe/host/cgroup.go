@@ -55,7 +55,7 @@ var plainOwners = []struct {
 	prefix string
 	typ    ContainerType
 }{
-	{"kubepods", CRI}, {"libpod_parent", Podman}, {"default", Containerd}, {"k8s.io", Containerd}, {"nerdctl", Containerd},
+	{"docker", Docker}, {"kubepods", CRI}, {"libpod_parent", Podman}, {"default", Containerd}, {"k8s.io", Containerd}, {"nerdctl", Containerd},
 }
 
 // ContainerFromCgroups finds the container in the cgroups of a thread: items
@@ -154,13 +154,16 @@ func isHex(v string) bool {
 	return v != ""
 }
 
+// plainOwner takes the component nearest to the id that tells: containers may be within containers.
 func plainOwner(above string) ContainerType {
-	for c := range strings.SplitSeq(above, "/") {
+	for above != "" {
+		slash := strings.LastIndexByte(above, '/')
 		for _, o := range plainOwners {
-			if strings.HasPrefix(c, o.prefix) {
+			if strings.HasPrefix(above[slash+1:], o.prefix) {
 				return o.typ
 			}
 		}
+		above = above[:max(slash, 0)]
 	}
 	return Docker
 }

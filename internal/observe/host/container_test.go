@@ -59,6 +59,17 @@ func TestContainerFromCgroups(t *testing.T) {
 		"/kubepods/burstable/pod8f5b7c1e/crio-" + longID:                                                             {longID, CRIO},
 		"/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod8.slice/docker-" + longID + ".scope":         {longID, Docker},
 
+		"/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod8f5b7c1e_4a2d.slice/cri-containerd-" + longID + ".scope/init.scope": {longID, Containerd},
+		"/kubelet/kubepods/burstable/pod8f5b7c1e/" + longID:                                             {longID, CRI},
+		"/kubepods/burstable/pod8f5b7c1e/" + longID + "/system.slice/ssh.service":                       {longID, CRI},
+		"/k8s.io/" + longID + "/kubepods/pod8f5b7c1e/" + otherID:                                        {otherID, CRI},
+		"/docker/" + otherID + "/kubelet.slice/kubepods-pod8.slice/cri-containerd-" + longID + ".scope": {longID, Containerd}, // kind
+		"/docker/" + otherID + "/kubelet/kubepods/besteffort/pod8f5b7c1e/" + longID:                     {longID, CRI},
+		"/system.slice/k3s.service/kubepods/besteffort/pod8f5b7c1e/" + longID:                           {longID, CRI},
+		"/libpod_parent/libpod-" + otherID + "/kubepods/pod8f5b7c1e/" + longID:                          {longID, CRI}, // kind on Podman
+
+		"/kubepods/burstable/pod8f5b7c1e/" + otherID + "/docker/" + longID: {longID, Docker},
+
 		// containerd by itself, nerdctl.
 		"/default/" + longID:                         {longID, Containerd},
 		"/k8s.io/" + longID:                          {longID, Containerd},
@@ -66,11 +77,16 @@ func TestContainerFromCgroups(t *testing.T) {
 		"/user.slice/user-1000.slice/user@1000.service/user.slice/nerdctl-" + longID + ".scope": {longID, Containerd},
 
 		// Podman: root and rootless, cgroupfs, split mode.
-		"/machine.slice/libpod-" + longID + ".scope":                                                     {longID, Podman},
-		"/machine.slice/libpod-" + longID + ".scope/container":                                           {longID, Podman},
-		"/libpod_parent/libpod-" + longID:                                                                {longID, Podman},
-		"/system.slice/web.service/libpod-payload-" + longID:                                             {longID, Podman},
-		"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + longID + ".scope/container": {longID, Podman},
+		"/machine.slice/libpod-" + longID + ".scope":                                                      {longID, Podman},
+		"/machine.slice/libpod-" + longID + ".scope/container":                                            {longID, Podman},
+		"/libpod_parent/libpod-" + longID:                                                                 {longID, Podman},
+		"/system.slice/web.service/libpod-payload-" + longID:                                              {longID, Podman},
+		"/libpod_parent/" + otherID + "/libpod-" + longID:                                                 {longID, Podman}, // in a pod
+		"/machine.slice/machine-libpod_pod_" + otherID + ".slice/libpod-" + longID + ".scope":             {longID, Podman},
+		"/machine.slice/machine-libpod_pod_" + otherID + ".slice/libpod-" + longID + ".scope/container":   {longID, Podman},
+		"/system.slice/web.service/libpod-" + longID + "/container":                                       {longID, Podman},
+		"/user.slice/user-1000.slice/user@1000.service/app.slice/podman-7.scope/libpod-payload-" + longID: {longID, Podman},
+		"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + longID + ".scope/container":  {longID, Podman},
 
 		// LXC, Incus, libvirt, and the old ones.
 		"/lxc/web":                          {"web", LXC},

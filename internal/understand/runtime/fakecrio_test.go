@@ -169,3 +169,14 @@ func (f *fakeCRIO) PodSandboxStatus(_ context.Context, r *cri.PodSandboxStatusRe
 	}
 	return nil, status.Errorf(codes.NotFound, "could not find pod sandbox %q", r.PodSandboxId)
 }
+
+// noRuntime is a CRI client that is connected to nothing.
+type noRuntime struct{ cri.RuntimeServiceClient }
+
+func (noRuntime) ListContainers(context.Context, *cri.ListContainersRequest, ...grpc.CallOption) (*cri.ListContainersResponse, error) {
+	return nil, status.Error(codes.Unavailable, "connected to nothing")
+}
+
+func (noRuntime) PodSandboxStatus(context.Context, *cri.PodSandboxStatusRequest, ...grpc.CallOption) (*cri.PodSandboxStatusResponse, error) {
+	return nil, status.Error(codes.Unavailable, "connected to nothing")
+}
