@@ -62,7 +62,7 @@ type detectOptions struct {
 }
 
 func newDetectCommand() *cobra.Command {
-	opts := &detectOptions{}
+	opts := &detectOptions{Options: stream.Options{EntryArguments: true}}
 	cmd := &cobra.Command{
 		Use:   "detect",
 		Short: "Judge what happens by rules and raise alerts",

@@ -126,6 +126,7 @@ func (f *feed) interest() event.Interest {
 			i = event.Interest{Syscalls: sel.Codes, Types: sel.Types}
 		}
 	}
+	i.Latency = f.table != nil // many rank by it
 	return i
 }
 
