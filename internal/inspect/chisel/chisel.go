@@ -79,7 +79,7 @@ type Run struct {
 var ErrEnd = errors.New("the chisel has seen enough")
 
 // chisels is the table of all chisels.
-var chisels = slices.Concat(ioChisels, spyChisels, slowChisels, stateChisels, securityChisels, httpChisels, pictureChisels, topChisels, miscChisels)
+var chisels = slices.Concat(ioChisels, spyChisels, slowChisels, stateChisels, securityChisels, httpChisels, pictureChisels, topChisels, overviewChisels, miscChisels)
 
 // All returns the chisels that are listed, by category and name.
 func All() []*Chisel {

@@ -84,6 +84,28 @@ func (s *series) halve() {
 	for k, part := range s.seen {
 		s.seen[k] = part / 2
 	}
+	if s.seen != nil {
+		atLeast(s.parts, s.lastSeen(n, func(part int) int { return part }))
+	}
+}
+
+// lastSeen counts what was seen for the last time in each of n parts that to
+// makes of the series' own.
+func (s *series) lastSeen(n int, to func(part int) int) []float64 {
+	out := make([]float64, n)
+	for _, part := range s.seen {
+		out[min(to(part), n-1)]++
+	}
+	return out
+}
+
+// atLeast raises counts to others. Of two parts that become one nobody knows
+// what they have in common: there are at least as many as in either, and as
+// many as were seen there last.
+func atLeast(counts, others []float64) {
+	for i, n := range others {
+		counts[i] = max(counts[i], n)
+	}
 }
 
 // samples returns the first used parts as n samples.
@@ -98,6 +120,9 @@ func (s *series) samples(used, n int) []float64 {
 			out[to] += s.parts[i]
 		}
 		count[to]++
+	}
+	if s.seen != nil {
+		atLeast(out, s.lastSeen(n, func(part int) int { return part * n / max(used, 1) }))
 	}
 	for i := range out {
 		switch {
