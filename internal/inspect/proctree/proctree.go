@@ -36,6 +36,9 @@ type Process struct {
 	// stream and nobody knows since when, End is 0 when it still ran at the end.
 	Start uint64 `json:"start"`
 	End   uint64 `json:"end"`
+	// First and Last are the times of its first and last event, 0 without any.
+	First uint64 `json:"first"`
+	Last  uint64 `json:"last"`
 	// Born is true when the stream shows its start.
 	Born bool `json:"born"`
 	// Exit says how it ended: "0", "1", "SIGKILL" …; empty if it did not or nobody told.
@@ -212,6 +215,9 @@ func imageOf(t *host.Thread, s *host.State) Image {
 // count adds an event to the numbers of its process.
 func (p *Process) count(he *host.Event) {
 	p.Events++
+	if p.Last = he.Time(); p.First == 0 {
+		p.First = p.Last
+	}
 	info := he.Info()
 	if len(info.Params) == 0 || he.Type().IsEnter() {
 		return

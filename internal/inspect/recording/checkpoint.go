@@ -13,19 +13,20 @@ import (
 // checkpoint is a place in the capture with the state of the host there, from
 // which a scan can start.
 type checkpoint struct {
-	Mark capture.Mark
-	Time uint64 // of the last event before it, ns since the epoch
+	Mark  capture.Mark
+	Time  uint64 // of the last event before it, ns since the epoch
+	Shown uint64 // events before it that are shown
 	// State is the host's state as host.State.Save writes it, compressed.
 	State []byte
 }
 
 // putBy makes a checkpoint of what a reader and the state that it feeds have come to.
-func putBy(r *capture.Reader, s *host.State, at uint64) (*checkpoint, error) {
+func putBy(r *capture.Reader, s *host.State, at, shown uint64) (*checkpoint, error) {
 	var b bytes.Buffer
 	if err := s.Save(&b); err != nil {
 		return nil, fmt.Errorf("putting the state by: %w", err)
 	}
-	return &checkpoint{Mark: r.Mark(), Time: at, State: pack(b.Bytes())}, nil
+	return &checkpoint{Mark: r.Mark(), Time: at, Shown: shown, State: pack(b.Bytes())}, nil
 }
 
 // restore opens the capture at the checkpoint and returns the state there.

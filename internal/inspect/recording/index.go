@@ -17,6 +17,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"rollcage/internal/inspect/proctree"
+	"rollcage/internal/inspect/view"
 )
 
 // The index file is one zstd stream of parts: u8 kind, u32 length (little
@@ -26,6 +27,7 @@ const (
 	partPoint = 'P' // JSON of a checkpoint without its state
 	partState = 'S' // the state of the point before it, as host.State.Save writes it
 	partTree  = 'T' // JSON of the processes
+	partTiles = 'O' // JSON of the overview
 	partEnd   = 'E' // empty; the last part
 
 	indexVersion = 1
@@ -133,6 +135,7 @@ func (r *Recording) loadIndex(in io.Reader, print string) error {
 		h      head
 		points []*checkpoint
 		tree   = proctree.New()
+		tiles  = new(view.Overview)
 	)
 	for first := true; ; first = false {
 		kind, data, err := readPart(z)
@@ -144,7 +147,7 @@ func (r *Recording) loadIndex(in io.Reader, print string) error {
 		case kind == partEnd:
 			r.mu.Lock()
 			defer r.mu.Unlock()
-			r.info, r.points, r.tree = h.Info, points, tree
+			r.info, r.points, r.tree, r.overview = h.Info, points, tree, tiles
 			r.info.Indexed = true
 			return nil
 		}
@@ -164,6 +167,8 @@ func (r *Recording) loadIndex(in io.Reader, print string) error {
 			points[len(points)-1].State = pack(data)
 		case partTree:
 			err = json.Unmarshal(data, tree)
+		case partTiles:
+			err = json.Unmarshal(data, tiles)
 		}
 		if err != nil {
 			return err
@@ -265,6 +270,9 @@ func (r *Recording) encodeIndex(print string) ([]byte, error) {
 		}
 	}
 	if err := add(partTree, r.tree); err != nil {
+		return nil, err
+	}
+	if err := add(partTiles, r.overview); err != nil {
 		return nil, err
 	}
 	if err := writePart(z, partEnd, nil); err != nil {

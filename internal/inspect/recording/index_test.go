@@ -80,13 +80,13 @@ func TestTheIndexTellsWhatTheSurveyFound(t *testing.T) {
 		}
 		window := Window{From: 1e18 + 50_000_000, To: 1e18 + 50_999_000}
 		n := 0
-		if err := again.Scan(context.Background(), window, nil, func(he *host.Event) error {
+		if err := again.Scan(context.Background(), window, Visitor{Event: func(he *host.Event) error {
 			if he.FD == nil || he.FD.Name != "/etc/motd" {
 				return fmt.Errorf("event %d has descriptor %+v", he.Num, he.FD)
 			}
 			n++
 			return nil
-		}); err != nil || n != 1000 {
+		}}); err != nil || n != 1000 {
 			t.Errorf("%s: the window has %d events (%v), want 1000", name, n, err)
 		}
 	}
@@ -153,7 +153,7 @@ func TestACutCaptureIsShownAsFarAsItGoes(t *testing.T) {
 		t.Errorf("%+v", i)
 	}
 	n := 0
-	if err := r.Scan(context.Background(), All, nil, func(*host.Event) error { n++; return nil }); err != nil || n != 4999 {
+	if err := r.Scan(context.Background(), All, Visitor{Event: func(*host.Event) error { n++; return nil }}); err != nil || n != 4999 {
 		t.Errorf("%d events, %v", n, err)
 	}
 }

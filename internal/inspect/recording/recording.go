@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"rollcage/internal/inspect/proctree"
+	"rollcage/internal/inspect/view"
 	"rollcage/internal/observe/capture"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/host"
@@ -70,21 +71,12 @@ type Info struct {
 	Indexed bool `json:"indexed"`
 }
 
-// Collector gathers something during the survey, in the pass that is made anyway.
-type Collector interface {
-	// Load is called with the state at the start and with each new section.
-	Load(s *host.State)
-	// Add is called with each event, hidden ones too.
-	Add(he *host.Event)
-}
-
 // Options say how a capture is opened. The zero value is good.
 type Options struct {
 	// NoIndex neither reads nor writes an index file.
 	NoIndex bool
-	// Collectors are fed by the survey, under the lock that [Recording.Read]
-	// takes. With them the survey reads the capture even if there is an index.
-	Collectors []Collector
+	// Samples is how many samples the time lines of the overview have, 400 if 0.
+	Samples int
 	// Spacing is the number of events between checkpoints at the start, 16384 if 0.
 	Spacing uint64
 	// Log is told when an index cannot be written, for instance; may be nil.
@@ -100,6 +92,9 @@ type Recording struct {
 	info   Info
 	points []*checkpoint // in order of time; the first is the start of the file
 	tree   *proctree.Tree
+	// The overview grows in summary while the survey is on its way; at its end it is overview.
+	summary  *view.Summary
+	overview *view.Overview
 
 	stop context.CancelFunc
 	done chan struct{}
@@ -128,6 +123,10 @@ func Open(path string, opt Options) (*Recording, error) {
 	m := src.Snapshot().Machine
 	r := &Recording{path: path, opt: opt, tree: proctree.New(), done: make(chan struct{})}
 	r.info = Info{Name: filepath.Base(path), Size: stat.Size(), Modified: stat.ModTime(), Hostname: m.Hostname, CPUs: m.CPUs, Sections: 1}
+	if r.summary, err = view.NewSummary(view.SummaryOptions{Samples: opt.Samples}); err != nil {
+		_ = src.Close()
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r.stop = cancel
 	go r.run(ctx, src)
@@ -154,27 +153,68 @@ func (r *Recording) Info() Info {
 	return r.info
 }
 
+// Overview returns what the events add up to, as far as they are surveyed.
+func (r *Recording) Overview() *view.Overview {
+	r.mu.Lock() // not for reading: a summary that grows is brought up to date
+	defer r.mu.Unlock()
+	if r.overview == nil {
+		return r.summary.Overview()
+	}
+	return r.overview
+}
+
 // Read calls fn with the processes found so far, while the survey waits. What
-// fn is given and what collectors hold must not be kept.
+// fn is given must not be kept.
 func (r *Recording) Read(fn func(*proctree.Tree)) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	fn(r.tree)
 }
 
-// Scan calls fn with the events of a window in their order, with the state of
-// the host as it was; begin, if not nil, is called with the state before the
-// first of them, and again when a new section begins. Hidden events are left
-// out. It ends with the window, the capture, ctx, or an error of fn, which it
-// returns unless it is ErrStop. An end of the capture that is none (a cut file)
-// is no error: Info tells it.
-func (r *Recording) Scan(ctx context.Context, w Window, begin func(*host.State) error, fn func(*host.Event) error) error {
-	return r.scan(ctx, r.before(w.From), w, 0, begin, fn)
+// Visitor is called by a scan. Only Event is required.
+type Visitor struct {
+	// Begin is called with the state before the first event, and again when a
+	// new section of the capture begins.
+	Begin func(*host.State) error
+	// Event is called with each event that is shown, with the state as it was.
+	Event func(*host.Event) error
+	// Hidden is called with the others of the window, which only change the state.
+	Hidden func(*host.Event) error
+	// End is called with the state after the last event, if the scan came to an end by itself.
+	End func(*host.State) error
+}
+
+// Scan visits the events of a window in their order. It ends with the window,
+// the capture, ctx, or an error of the visitor, which it returns unless it is
+// ErrStop. An end of the capture that is none (a cut file) is no error: Info
+// tells it.
+func (r *Recording) Scan(ctx context.Context, w Window, v Visitor) error {
+	return r.scan(ctx, r.before(w.From), w, 0, v)
 }
 
 // ScanFrom is Scan for the events from number num on.
-func (r *Recording) ScanFrom(ctx context.Context, num uint64, begin func(*host.State) error, fn func(*host.Event) error) error {
-	return r.scan(ctx, r.beforeEvent(num), All, num, begin, fn)
+func (r *Recording) ScanFrom(ctx context.Context, num uint64, v Visitor) error {
+	return r.scan(ctx, r.beforeEvent(num), All, num, v)
+}
+
+// Stretch is a part of a capture that a scan can start at without reading
+// what is before it.
+type Stretch struct {
+	First uint64 // number of its first event
+	Time  uint64 // ns since the epoch; what is before it happened at that time or earlier
+	Shown uint64 // events before it that are shown
+}
+
+// Stretches returns the parts of the capture, as far as it is surveyed.
+func (r *Recording) Stretches() []Stretch {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	out := make([]Stretch, 1, len(r.points)+1)
+	out[0] = Stretch{First: 1}
+	for _, p := range r.points {
+		out = append(out, Stretch{First: p.Mark.Num + 1, Time: p.Time, Shown: p.Shown})
+	}
+	return out
 }
 
 // before returns the last checkpoint before a time.
@@ -222,7 +262,7 @@ func (r *Recording) start(p *checkpoint) (*capture.Reader, *host.State, error) {
 // checkEvery is after how many events a scan looks whether it is still wanted.
 const checkEvery = 4096
 
-func (r *Recording) scan(ctx context.Context, p *checkpoint, w Window, num uint64, begin func(*host.State) error, fn func(*host.Event) error) error {
+func (r *Recording) scan(ctx context.Context, p *checkpoint, w Window, num uint64, v Visitor) error {
 	src, state, err := r.start(p)
 	if err != nil {
 		return err
@@ -230,7 +270,7 @@ func (r *Recording) scan(ctx context.Context, p *checkpoint, w Window, num uint6
 	defer func() { _ = src.Close() }()
 	var ev event.Event
 	var he host.Event
-	begun := false
+	begun := v.Begin == nil
 	for n := 1; ; n++ {
 		if n%checkEvery == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -239,32 +279,43 @@ func (r *Recording) scan(ctx context.Context, p *checkpoint, w Window, num uint6
 		case err == nil:
 		case errors.Is(err, event.ErrSection):
 			state.Load(src.Snapshot())
-			begun = false
+			begun = v.Begin == nil
 			continue
 		case errors.Is(err, io.EOF), isCut(err):
-			return nil
+			return v.end(state)
 		default:
 			return err
 		}
 		at := ev.Time()
 		if at > w.end() && !ev.Hidden {
-			return nil
+			return v.end(state)
 		}
 		in := at >= w.From && ev.Num >= num
-		if in && !begun && begin != nil && !ev.Hidden {
-			if err := begin(state); err != nil {
+		if in && !begun && !ev.Hidden {
+			if err := v.Begin(state); err != nil {
 				return stopped(err)
 			}
 			begun = true
 		}
 		state.Apply(&ev, &he)
-		if ev.Hidden || !in {
+		visit := v.Event
+		if ev.Hidden {
+			visit = v.Hidden
+		}
+		if !in || visit == nil || !begun {
 			continue
 		}
-		if err := fn(&he); err != nil {
+		if err := visit(&he); err != nil {
 			return stopped(err)
 		}
 	}
+}
+
+func (v *Visitor) end(s *host.State) error {
+	if v.End == nil {
+		return nil
+	}
+	return v.End(s)
 }
 
 func stopped(err error) error {

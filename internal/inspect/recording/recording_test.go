@@ -68,7 +68,7 @@ func TestAScanInTheMiddleTellsWhatAScanOfAllTells(t *testing.T) {
 	for _, name := range []string{"502Error.scap", "psp_run_as_user_0_container.scap", "docker-curl-https.scap", "curl_google.scap"} {
 		t.Run(name, func(t *testing.T) {
 			r := open(t, copyOf(t, name), Options{Spacing: 100, NoIndex: true})
-			all := lines(t, func(fn func(*host.Event) error) error { return r.Scan(context.Background(), All, nil, fn) })
+			all := lines(t, func(fn func(*host.Event) error) error { return r.Scan(context.Background(), All, Visitor{Event: fn}) })
 			if uint64(len(all)) != r.Info().Events {
 				t.Fatalf("%d events, the survey counted %d", len(all), r.Info().Events)
 			}
@@ -79,12 +79,12 @@ func TestAScanInTheMiddleTellsWhatAScanOfAllTells(t *testing.T) {
 			for _, p := range r.points {
 				got := lines(t, func(fn func(*host.Event) error) error {
 					n := 0
-					return r.ScanFrom(context.Background(), p.Mark.Num+1, nil, func(he *host.Event) error {
+					return r.ScanFrom(context.Background(), p.Mark.Num+1, Visitor{Event: func(he *host.Event) error {
 						if n++; n > 600 {
 							return ErrStop
 						}
 						return fn(he)
-					})
+					}})
 				})
 				for num, line := range got {
 					if line != all[num] {

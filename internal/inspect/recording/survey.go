@@ -37,7 +37,7 @@ type survey struct {
 func (r *Recording) run(ctx context.Context, src *capture.Reader) {
 	defer close(r.done)
 	defer func() { _ = src.Close() }()
-	if !r.opt.NoIndex && len(r.opt.Collectors) == 0 {
+	if !r.opt.NoIndex {
 		switch err := r.readIndex(); {
 		case err == nil:
 			return
@@ -82,9 +82,6 @@ func (s *survey) locked(fn func()) {
 func (s *survey) load() {
 	s.state.Load(s.src.Snapshot())
 	s.tree.Load(s.state)
-	for _, c := range s.opt.Collectors {
-		c.Load(s.state)
-	}
 }
 
 // some surveys a batch and reports whether there is more.
@@ -110,11 +107,9 @@ func (s *survey) some() bool {
 func (s *survey) one() {
 	s.state.Apply(&s.ev, &s.he)
 	s.tree.Add(&s.he)
-	for _, c := range s.opt.Collectors {
-		c.Add(&s.he)
-	}
 	s.info.Last = s.ev.Num
 	if !s.ev.Hidden {
+		s.summary.Add(&s.he)
 		if s.info.Start == 0 {
 			s.info.Start = s.ev.Time()
 		}
@@ -130,7 +125,7 @@ func (s *survey) one() {
 // beside the capture.
 func (s *survey) putBy() {
 	s.next = s.ev.Num + s.spacing
-	p, err := putBy(s.src, s.state, s.ev.Time())
+	p, err := putBy(s.src, s.state, s.ev.Time(), s.info.Events)
 	if err != nil {
 		s.opt.Log("%v", err)
 		return
@@ -170,5 +165,6 @@ func (s *survey) finish(err error) {
 		s.info.Problem = err.Error()
 	}
 	s.info.Packed = s.src.Packed()
+	s.overview, s.summary = s.summary.Overview(), nil
 	s.info.Progress, s.info.Done = 1, true
 }

@@ -61,7 +61,7 @@ func (r *Result) AppendRowsJSON(b []byte) []byte {
 		b = field.AppendJSONString(b, r.Rows[i].Key)
 		for j := range r.Columns {
 			b = field.AppendJSONString(append(b, ','), r.Columns[j].Name)
-			b = r.appendNumber(append(b, ':'), j, &r.Rows[i].Cells[j])
+			b = r.AppendNumber(append(b, ':'), j, &r.Rows[i].Cells[j])
 		}
 		b = append(b, '}')
 	}
@@ -105,8 +105,8 @@ func appendRight(b, text []byte, width int) []byte {
 	return append(b, text...)
 }
 
-// appendNumber appends a value for programs: averages divided, times in ns.
-func (r *Result) appendNumber(b []byte, column int, c *Cell) []byte {
+// AppendNumber appends a value for programs: averages divided, times in ns.
+func (r *Result) AppendNumber(b []byte, column int, c *Cell) []byte {
 	col := &r.Columns[column]
 	switch {
 	case col.class == classFloat:

@@ -250,6 +250,14 @@ func severityOf(data string) int {
 
 // grow makes one part of two in all series.
 func (s *Summary) grow() {
+	// What there was at the last event is what there is until this one.
+	for i := range s.tiles {
+		if t := &s.tiles[i]; t.level && s.part >= 0 {
+			for p := s.part + 1; p < len(t.parts); p++ {
+				t.parts[p] = t.parts[s.part]
+			}
+		}
+	}
 	for i := range s.tiles {
 		s.tiles[i].halve()
 	}
@@ -258,7 +266,9 @@ func (s *Summary) grow() {
 			p.halve()
 		}
 	}
-	s.part /= 2
+	if s.part >= 0 {
+		s.part = s.line.room/2 - 1
+	}
 }
 
 // levels notes how much there is at the start of a part, for it and those that
