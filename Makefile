@@ -57,6 +57,11 @@ generate: ## make generated files anew: BPF objects, tables
 	@tools/setup.sh generate
 	go generate ./...
 
+.PHONY: web
+web: ## build the pages of the browser interface anew (Node; the build is committed)
+	cd internal/inspect/web && npm ci --no-audit --no-fund && npm run check && npm run build
+	go test -run TheseSources ./internal/inspect/web -update
+
 .PHONY: bench
 bench: ## measure Rollcage and its peers (ARGS="-only replay")
 	@tools/setup.sh bench

@@ -98,6 +98,7 @@ Start with:  rollcage detect      watch this host and print alerts
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usage.Error{Err: err} })
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
+		newInspectCommand(),
 		newObserveCommand(),
 		newDetectCommand(),
 		newRulesCommand(),

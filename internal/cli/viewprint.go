@@ -35,7 +35,7 @@ func runPrinter(ctx context.Context, stdout, stderr io.Writer, o *viewOptions, c
 	if err != nil {
 		return err
 	}
-	feed, err := newFeed(v, o, condition, 0, false)
+	feed, err := newFeed(v, o, condition)
 	if err != nil {
 		return err
 	}
@@ -77,20 +77,16 @@ type feed struct {
 	started   time.Time
 }
 
-// newFeed compiles a view, or the pseudo view of o if v is nil. One that is
-// steered keeps the newest rows of a list, and gets its samples elsewhere.
-func newFeed(v *view.View, o *viewOptions, condition string, depth int, steered bool) (*feed, error) {
+func newFeed(v *view.View, o *viewOptions, condition string) (*feed, error) {
 	f := &feed{o: o, condition: condition}
 	var err error
 	if v != nil {
-		f.table, err = view.New(v, view.Options{
-			Filter: condition, Depth: depth, Containers: o.containers, Style: o.style, Newest: steered && o.Live(),
-		})
+		f.table, err = view.New(v, view.Options{Filter: condition, Containers: o.containers, Style: o.style})
 		if err != nil {
 			return nil, conditionError(condition, err)
 		}
 		f.node = f.table.Condition()
-		if o.Live() && !steered {
+		if o.Live() {
 			f.sampler, err = view.NewProcSampler()
 		}
 		return f, err
@@ -126,7 +122,6 @@ func (f *feed) interest() event.Interest {
 			i = event.Interest{Syscalls: sel.Codes, Types: sel.Types}
 		}
 	}
-	i.Latency = f.table != nil // many rank by it
 	return i
 }
 
@@ -198,33 +193,30 @@ func (f *feed) finish(w *bufio.Writer, p printer, st *stream.Stream) {
 	}
 }
 
-// slicePrinter prints JSON as csysdig does: a slice for each sample of a
-// table, a single one for echo and dig.
+// slicePrinter prints JSON as csysdig does.
 type slicePrinter struct {
 	rows    view.Range
-	tables  int
 	entries int
 }
 
 func (p *slicePrinter) begin(w *bufio.Writer) { w.WriteString("{\"slices\": [\n") }
 
 func (p *slicePrinter) result(w *bufio.Writer, r *view.Result, condition string, o *viewOptions, last bool) {
-	if p.tables == 0 {
+	if p.entries == 0 {
 		w.WriteString("{\"progress\": 0},\n")
 	}
-	p.tables++
-	w.Write(r.AppendJSON(nil, condition, o.containers, p.rows))
+	p.entries++
+	b := r.AppendJSON(nil, condition, o.containers, p.rows)
+	w.Write(b)
 	if !last {
 		w.WriteString(",")
 	}
 	w.WriteString("\n")
 }
 
-const sliceOfEntries = "{\"progress\": 100.00, \"data\": ["
-
 func (p *slicePrinter) entry(w *bufio.Writer, text []byte, isJSON bool) {
 	if p.entries == 0 {
-		w.WriteString(sliceOfEntries)
+		w.WriteString("{\"data\": [")
 	} else {
 		w.WriteString(",")
 	}
@@ -236,12 +228,6 @@ func (p *slicePrinter) entry(w *bufio.Writer, text []byte, isJSON bool) {
 }
 
 func (p *slicePrinter) end(w *bufio.Writer) {
-	if p.tables == 0 {
-		if p.entries == 0 {
-			w.WriteString(sliceOfEntries)
-		}
-		fmt.Fprintf(w, "],\n\"count\": %d}\n", p.entries)
-	}
 	w.WriteString("]}\n")
 }
 

@@ -32,9 +32,6 @@ type scene struct {
 // sceneEnv tells a test binary which scene it is to play.
 const sceneEnv = "ROLLCAGE_PROBE_SCENE"
 
-// steady keeps Go's own signals from interrupting the calls of a scene.
-const steady = "GODEBUG=asyncpreemptoff=1"
-
 var allScenes = map[string]func() []string{}
 
 func TestMain(m *testing.M) {
@@ -133,7 +130,7 @@ func drain(t testing.TB, p *Probe, end uint64) []*event.Event {
 		if ev.Time() > end {
 			return all
 		}
-		c := &event.Event{CPU: ev.CPU, Latency: ev.Latency}
+		c := new(event.Event)
 		if err := c.Reset(bytes.Clone(ev.Bytes())); err != nil {
 			t.Fatal(err)
 		}
@@ -143,11 +140,7 @@ func drain(t testing.TB, p *Probe, end uint64) []*event.Event {
 
 // playAndWatch plays a scene in a child and returns its script and the events of that time.
 func playAndWatch(t *testing.T, s scene) (script, []*event.Event) {
-	return playAndWatchWith(t, sharedProbe(t), s)
-}
-
-func playAndWatchWith(t *testing.T, p *Probe, s scene) (script, []*event.Event) {
-	t.Helper()
+	p := sharedProbe(t)
 	var in event.Interest
 	in.AddSyscalls(s.syscalls...)
 	if err := p.SetInterest(in); err != nil {
@@ -157,7 +150,7 @@ func playAndWatchWith(t *testing.T, p *Probe, s scene) (script, []*event.Event) 
 	events := watch(t, p, func() {
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Args = []string{"scene", "one two", ""}
-		cmd.Env = append(os.Environ(), sceneEnv+"="+s.name, "ROLLCAGE_X=y z", steady)
+		cmd.Env = append(os.Environ(), sceneEnv+"="+s.name, "ROLLCAGE_X=y z")
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

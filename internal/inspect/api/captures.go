@@ -1,0 +1,124 @@
+package api
+
+import (
+	"rollcage/internal/detect/field"
+	"rollcage/internal/inspect/proctree"
+	"rollcage/internal/inspect/recording"
+	"rollcage/internal/inspect/view"
+)
+
+// capture is what the interface shows of a capture.
+type captureInfo struct {
+	ID int `json:"id"`
+	recording.Info
+}
+
+func (s *Server) listCaptures(q *request) error {
+	out := make([]captureInfo, len(s.captures))
+	for i, r := range s.captures {
+		out[i] = captureInfo{i, r.Info()}
+	}
+	return q.reply(out)
+}
+
+func (s *Server) showCapture(q *request) error {
+	r, err := s.capture(q)
+	if err != nil {
+		return err
+	}
+	for i := range s.captures {
+		if s.captures[i] == r {
+			return q.reply(captureInfo{i, r.Info()})
+		}
+	}
+	return nil
+}
+
+// fieldInfo is a field as the completion of conditions needs it.
+type fieldInfo struct {
+	Name    string `json:"name"`
+	Class   string `json:"class"`
+	Type    string `json:"type"`
+	Doc     string `json:"doc"`
+	Example string `json:"example"`
+	Arg     bool   `json:"arg,omitempty"` // it needs an argument
+}
+
+func listFields(q *request) error {
+	var out []fieldInfo
+	for _, d := range field.All() {
+		if d.Flags&field.Hidden == 0 {
+			out = append(out, fieldInfo{d.Name, d.Class, d.Type.String(), d.Doc, d.Example, d.Args&field.ArgRequired != 0})
+		}
+	}
+	return q.reply(out)
+}
+
+// viewInfo is a view as the interface lists it.
+type viewInfo struct {
+	ID          string   `json:"id"`
+	Name        string   `json:"name"`
+	Description string   `json:"description"`
+	Kind        string   `json:"kind"`
+	Drill       string   `json:"drill,omitempty"`
+	AppliesTo   []string `json:"appliesTo"`
+	Filter      string   `json:"filter,omitempty"`
+	Key         string   `json:"key,omitempty"` // field that tells the rows apart
+}
+
+func listViews(q *request) error {
+	var out []viewInfo
+	for _, v := range view.All() {
+		out = append(out, viewInfo{v.ID, v.Name, v.Description, string(v.Kind), v.Drill, v.AppliesTo, v.Filter, v.KeyField(true)})
+	}
+	return q.reply(out)
+}
+
+// checkFilter tells whether a condition is one.
+func checkFilter(q *request) error {
+	if _, err := q.condition(); err != nil {
+		return err
+	}
+	return q.reply(map[string]bool{"ok": true})
+}
+
+// maxProcesses is how many processes are shown at once.
+const maxProcesses = 20_000
+
+// processList is the part of the process tree that a window shows.
+type processList struct {
+	Processes []*proctree.Process `json:"processes"`
+	Total     int                 `json:"total"`
+	LeftOut   uint64              `json:"leftOut"`
+}
+
+// processes answers with the processes that lived in the window, and their ancestors.
+func (s *Server) processes(q *request) error {
+	r, err := s.capture(q)
+	if err != nil {
+		return err
+	}
+	w, err := q.window()
+	if err != nil {
+		return err
+	}
+	var failed error
+	r.Read(func(t *proctree.Tree) {
+		out := processList{Total: len(t.Processes), LeftOut: t.LeftOut}
+		wanted := make([]bool, len(t.Processes))
+		for i := len(t.Processes) - 1; i >= 0; i-- {
+			p := t.Processes[i]
+			lived := (p.End == 0 || p.End >= w.From) && (w.To == 0 || p.Start <= w.To)
+			if wanted[i] = wanted[i] || lived; wanted[i] && p.Parent >= 0 {
+				wanted[p.Parent] = true
+			}
+		}
+		for i, p := range t.Processes {
+			if wanted[i] && len(out.Processes) < maxProcesses {
+				out.Processes = append(out.Processes, p)
+			}
+		}
+		failed = q.reply(out)
+	})
+	return failed
+}
