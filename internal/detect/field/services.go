@@ -48,5 +48,11 @@ func serviceName(port uint16, proto event.L4Proto) string {
 	if proto == event.L4ICMP || proto == event.L4Raw {
 		return ""
 	}
+	if name := udpServices[port]; proto == event.L4UDP && name != "" {
+		return name
+	}
 	return services().names[port]
 }
+
+// udpServices are the ports that mean another service over UDP.
+var udpServices = map[uint16]string{512: "biff", 513: "who", 514: "syslog", 520: "route"}

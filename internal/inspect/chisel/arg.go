@@ -68,8 +68,16 @@ func (c *Chisel) TakesNext(word string) bool {
 	case c.Required() > 0:
 		return true
 	}
-	_, err := filter.Parse(word)
-	return err != nil || c.Args[0].Type == Filter
+	return c.Args[0].Type == Filter || compiles(word) != nil
+}
+
+// compiles returns why a text is no condition, nil if it is one.
+func compiles(text string) error {
+	node, err := filter.Parse(text)
+	if err == nil {
+		_, _, err = filter.NewProgram().Add(node)
+	}
+	return err
 }
 
 // Parse checks the arguments in text: words between blanks, of which one with
@@ -115,7 +123,7 @@ func (a *Arg) check(word string) error {
 			return fmt.Errorf("%q is not an address", word)
 		}
 	case Filter:
-		if _, err := filter.Parse(word); err != nil {
+		if err := compiles(word); err != nil {
 			return fmt.Errorf("%s", filter.Explain(word, err))
 		}
 	}

@@ -186,7 +186,7 @@ func standardStream(num int) func(*Env, Values) (*Run, error) {
 			Condition: fmt.Sprintf("fd.num=%d and evt.is_io=true", num), Snaplen: 2000,
 			Event: func(he *host.Event) error {
 				b, ok := data.raw(he)
-				if !ok || b == "" {
+				if !ok && dataParams[he.Type()] < 0 {
 					return nil
 				}
 				if num != 2 || !env.Containers {
@@ -205,6 +205,15 @@ func standardStream(num int) func(*Env, Values) (*Run, error) {
 		}, nil
 	}
 }
+
+// dataParams is where each type of event has its data, -1 for nowhere.
+var dataParams = func() []int {
+	var out []int
+	for _, i := range event.All() {
+		out = append(out, i.ParamIndex("data"))
+	}
+	return out
+}()
 
 // isCall reports whether the event is of a system call.
 func isCall(he *host.Event) bool { return he.Info().Origin == event.OriginSyscall }

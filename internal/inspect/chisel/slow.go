@@ -82,6 +82,7 @@ func bottlenecks(env *Env, _ Values) (*Run, error) {
 type column struct {
 	title string
 	width int // 0 for the rest of the line
+	rule  int // dashes below the title if that is not the width
 	cut   bool
 	right bool
 }
@@ -110,7 +111,7 @@ func (t *tabular) head() error {
 	var titles, rules []string
 	for _, c := range t.columns {
 		titles = append(titles, c.title)
-		rules = append(rules, strings.Repeat("-", cmp.Or(c.width, 20)))
+		rules = append(rules, strings.Repeat("-", cmp.Or(c.rule, c.width)))
 	}
 	if err := t.row("", true, titles); err != nil {
 		return err
@@ -148,7 +149,7 @@ func slowIO(condition, except string) func(*Env, Values) (*Run, error) {
 		container := newContainerNames(env)
 		table := env.withContainer(1,
 			column{title: "evt.datetime", width: 23, cut: true}, column{title: "proc.name", width: 12, cut: true},
-			column{title: "evt.type", width: 8}, column{title: "LATENCY(ms)", width: 12, right: true}, column{title: "fd.name"})
+			column{title: "evt.type", width: 8}, column{title: "LATENCY(ms)", width: 12, right: true}, column{title: "fd.name", rule: 41})
 		return &Run{
 			Condition: condition, Latency: true,
 			Begin: table.head,
@@ -183,7 +184,7 @@ func slowCalls(env *Env, args Values) (*Run, error) {
 	container := newContainerNames(env)
 	table := env.withContainer(1,
 		column{title: "evt.datetime", width: 23, cut: true}, column{title: "proc.name", width: 23, cut: true},
-		column{title: "LATENCY(ms)", width: 20}, column{title: "evt.type"})
+		column{title: "LATENCY(ms)", width: 20}, column{title: "evt.type", rule: 20})
 	return &Run{
 		Latency: true,
 		Begin:   table.head,
@@ -205,7 +206,7 @@ const (
 
 func execTime(env *Env, args Values) (*Run, error) {
 	duration, process, arguments, container := env.read("proc.duration"), env.read("proc.name"), env.read("proc.args"), newContainerNames(env)
-	table := env.withContainer(1, column{title: "proc.duration", width: 13, cut: true}, column{title: "proc.name", width: 12, cut: true}, column{title: "proc.args"})
+	table := env.withContainer(1, column{title: "proc.duration", width: 13, cut: true}, column{title: "proc.name", width: 12, cut: true}, column{title: "proc.args", rule: 20})
 	return &Run{
 		Condition: "evt.type=procexit",
 		Begin:     table.head,

@@ -76,9 +76,9 @@ func spyFile(env *Env, args Values) (*Run, error) {
 				way = "W"
 			}
 			n, _ := he.Result()
-			text, ok := data.lookup(he)
-			if !ok || len(he.Param(1)) == 0 {
-				text = ""
+			text := ""
+			if at := dataParams[he.Type()]; at >= 0 && len(he.Param(at)) > 0 {
+				text = data.string(he)
 			}
 			return env.line("", "%s %s(%s) %s %s %s %s", at.string(he), process.string(he), pid.string(he), way, unit.Bytes(float64(n)), name.string(he), text)
 		},

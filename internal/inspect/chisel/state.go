@@ -107,12 +107,19 @@ func ps(env *Env, args Values) (*Run, error) {
 				continue
 			}
 			if err := env.cells([]int{8, 8, 12, 11, 11, 10, 0}, id(t.TID), id(t.PID), user.string(sel.event(state, t, nil)),
-				unit.Bytes(float64(t.VMSize)*1024), unit.Bytes(float64(t.VMRSS)*1024), strconv.FormatInt(int64(t.Leader.FDLimit), 10), printable(t.Comm)); err != nil {
+				unit.Bytes(float64(t.VMSize)*1024), unit.Bytes(float64(t.VMRSS)*1024), fdLimit(t), printable(t.Comm)); err != nil {
 				return err
 			}
 		}
 		return nil
 	}), nil
+}
+
+func fdLimit(t *host.Thread) string {
+	if t.Inferred {
+		return missing
+	}
+	return strconv.FormatUint(t.FDLimit, 10)
 }
 
 func lsof(env *Env, args Values) (*Run, error) {
