@@ -67,12 +67,11 @@ func someWithoutDescriptor(s Selection) bool {
 // portability is about conditions that Falco answers otherwise.
 func (a *adviser) portability(c *Check, f *field.Field, _ scope) {
 	name, values := f.Def.Name, constantsOf(c)
-	list := c.Op == In || c.Op == Intersects
 	switch {
-	case list && (name == "fd.ip" || name == "proc.apid" || name == rawArg && groupOf(f.Type) == groupNumber):
+	case neverInList(c, f):
 		a.add("falco-never-in", c.At, fmt.Sprintf("Falco never matches %s with a list, Rollcage does", f.Name),
 			fmt.Sprintf("for rules that run in both write %s = A or %s = B", f.Name, f.Name))
-	case list && groupOf(f.Type) == groupNet && f.EachValue != nil && len(values) > 1:
+	case firstOfList(c, f) && len(values) > 1:
 		a.add("falco-first-element", c.At, fmt.Sprintf("Falco looks only at the first network of a list for %s, Rollcage at all", f.Name),
 			fmt.Sprintf("for rules that run in both write %s = A or %s = B", f.Name, f.Name))
 	case c.Op == Exists && f.EachValue != nil:

@@ -184,6 +184,10 @@ func (c *compiler) check(n *Check) (nodeID, error) {
 		return 0, err
 	}
 	c.warn(n, src)
+	n, id, done, err := c.classic(n, src)
+	if err != nil || done {
+		return id, err
+	}
 	n = canonical(n, src)
 	key := Print(n)
 	if id, ok := c.index[key]; ok {

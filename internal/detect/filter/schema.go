@@ -17,6 +17,11 @@ type Schema struct {
 	Longest func(text string) (name string, n int)
 	// Service returns the port of a service.
 	Service func(name string) (uint16, bool)
+	// Classic makes conditions answer as Falco's do where that is surprising:
+	// fd.ip, proc.apid and numbers of evt.rawarg are in no list, of a list of
+	// networks only the first counts for fd.net, and fd.ip, fd.port and fd.net
+	// exist for descriptors of every kind.
+	Classic bool
 	// Resolve returns the addresses of a host, for fd.sip.name and the like.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 }

@@ -1,6 +1,7 @@
 package filter
 
 import (
+	"net/netip"
 	"os"
 	"strings"
 	"testing"
@@ -79,5 +80,48 @@ func TestMachineServices(t *testing.T) {
 	}
 	if port, ok := Standard.Service("no-such-service"); ok {
 		t.Errorf("a service that does not exist has port %d", port)
+	}
+}
+
+func TestTheClassicSchemaAnswersAsFalcoDoes(t *testing.T) {
+	b, err := event.Append(nil, 1, 1, event.SYSCALL_READ_X, 1, []byte("x"), 3, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ev event.Event
+	if err := ev.Reset(b); err != nil {
+		t.Fatal(err)
+	}
+	connection := &host.FD{FDInfo: event.FDInfo{
+		Type: event.FDIPv4, Source: netip.MustParseAddrPort("10.0.0.1:1234"), Dest: netip.MustParseAddrPort("10.0.0.2:80"),
+	}}
+	file := &host.FD{FDInfo: event.FDInfo{Type: event.FDFile, Name: "/etc/hosts"}}
+	classic := *Standard
+	classic.Classic = true
+	for _, c := range []struct {
+		text          string
+		fd            *host.FD
+		usual, falcos bool
+	}{
+		{"fd.ip in (10.0.0.2, 10.0.0.3)", connection, true, false},
+		{"not fd.ip in (10.0.0.2)", connection, false, true},
+		{"fd.ip = 10.0.0.2", connection, true, true},
+		{"fd.net in (192.168.0.0/16, 10.0.0.0/8)", connection, true, false},
+		{"fd.net in (10.0.0.0/8, 192.168.0.0/16)", connection, true, true},
+		{"fd.ip exists", connection, true, true},
+		{"fd.ip exists", file, false, true},
+		{"fd.net exists or fd.port exists", file, false, true},
+		{"fd.port in (80, 81)", connection, true, true},
+	} {
+		he := &host.Event{Event: &ev, Thread: new(host.Thread), FD: c.fd, FDNum: 3}
+		for _, s := range []struct {
+			schema *Schema
+			want   bool
+		}{{Standard, c.usual}, {&classic, c.falcos}} {
+			p := s.schema.NewProgram()
+			if got := p.Eval(mustAdd(t, p, c.text), he); got != s.want {
+				t.Errorf("%s (classic %v): %v, want %v", c.text, s.schema.Classic, got, s.want)
+			}
+		}
 	}
 }

@@ -75,7 +75,8 @@ func readFile(name string) File {
 // LoadOptions change how rules files are read. The zero value is good for
 // most uses.
 type LoadOptions struct {
-	// Compatible makes Load report what Falco would: only the first error of a
+	// Compatible makes conditions answer as in Falco (filter.Schema.Classic) and
+	// Load report what Falco would: only the first error of a
 	// file, and what is wrong in one file again for each file after it.
 	// Otherwise every error is reported, once, and what is right is loaded.
 	Compatible bool
@@ -104,7 +105,13 @@ func (o *LoadOptions) sources() []string {
 }
 
 func (o *LoadOptions) schema() *filter.Schema {
-	return withStaticFields(cmp.Or(o.Schema, filter.Standard), o.StaticFields)
+	s := cmp.Or(o.Schema, filter.Standard)
+	if o.Compatible {
+		classic := *s
+		classic.Classic = true
+		s = &classic
+	}
+	return withStaticFields(s, o.StaticFields)
 }
 
 // Load reads rules files in order, each on top of those before it, and
