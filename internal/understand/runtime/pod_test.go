@@ -15,8 +15,8 @@ func TestContainersOfKubernetesKnowTheirPod(t *testing.T) {
 		typ           host.ContainerType
 		make          func(t *testing.T) testRuntime
 	}{
-		{"containerd", "172.27.", "eth0", host.Containerd, containerdPodRuntime},
-		{"cri of containerd", "172.27.", "eth0", host.Containerd, criRuntime},
+		{"containerd", "172.", "eth0", host.Containerd, containerdPodRuntime},
+		{"cri of containerd", "172.", "eth0", host.Containerd, criRuntime},
 		{"cri of a fake cri-o", "10.85.0.7", "eth0", host.CRIO, fakeCRIORuntime},
 	} {
 		t.Run(r.name, func(t *testing.T) {
