@@ -107,6 +107,8 @@ Start with:  rollcage detect      watch this host and print alerts
 		newVersionCommand(),
 		newTopCommand(),
 		newCsysdigCommand(),
+		newEvidenceCommand(),
+		newPolicyCommand(),
 	)
 	for _, d := range dropIns {
 		root.AddCommand(d.command())

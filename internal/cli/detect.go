@@ -48,6 +48,7 @@ type detectOptions struct {
 	quiet      bool
 	duration   time.Duration
 	watchRules bool
+	evidence   string
 	listen     server.Options
 	captureDir string
 	captureFor time.Duration
@@ -99,6 +100,7 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&opts.captureDir, "capture-dir", "", "with an alert begin a capture file in the `FOLDER`: the state of the host, the event, and what follows")
 	f.DurationVar(&opts.captureFor, "capture-for", 5*time.Second, "go on with it that `TIME` after the last alert; a rule may say otherwise")
 	f.Int64Var(&opts.captureMax, "capture-max", 1000, "end it at so many `MB`, 0 for never")
+	f.StringVar(&opts.evidence, "evidence", "", "keep alerts with their processes and containers as incidents in the `FOLDER`; see 'rollcage evidence'")
 	f.StringVar(&opts.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`; live only")
 	f.StringVar(&opts.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
 	f.StringVar(&opts.listen.Key, "listen-key", "", "its private key, if the `FILE` is another one")
@@ -128,6 +130,11 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 	if err != nil {
 		return err
 	}
+	stopEvidence, err := opts.keepEvidence(&agentOpts)
+	if err != nil {
+		return err
+	}
+	defer stopEvidence()
 	delivery := alert.NewDelivery(outputs, opts.deliveryOptions())
 	defer reopenOnSignal(delivery)()
 	a, err := agent.New(src, rules, delivery, agentOpts)
