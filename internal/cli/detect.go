@@ -24,6 +24,9 @@ import (
 	"rollcage/internal/respond/alert"
 )
 
+// lossReport is the least time between two alerts about lost events.
+const lossReport = 30 * time.Second
+
 // flushTime is how long outputs get to deliver what waits when the user or the
 // time that was set wants an end.
 const flushTime = 10 * time.Second
@@ -50,6 +53,7 @@ type detectOptions struct {
 	watchRules bool
 	evidence   string
 	listen     server.Options
+	exitOnLoss bool
 	captureDir string
 	captureFor time.Duration
 	captureMax int64
@@ -59,7 +63,7 @@ type detectOptions struct {
 }
 
 func newDetectCommand() *cobra.Command {
-	opts := &detectOptions{}
+	opts := &detectOptions{Options: stream.Options{EntryArguments: true}}
 	cmd := &cobra.Command{
 		Use:   "detect",
 		Short: "Judge what happens by rules and raise alerts",
@@ -97,6 +101,7 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
 	f.BoolVar(&opts.watchRules, "watch-rules", true, "load the rules again, without a gap, when their files or the configuration change; SIGHUP always does; live only")
+	f.BoolVar(&opts.exitOnLoss, "exit-on-loss", false, "stop with an error when events are lost; an alert says so in any case; live only")
 	f.StringVar(&opts.captureDir, "capture-dir", "", "with an alert begin a capture file in the `FOLDER`: the state of the host, the event, and what follows")
 	f.DurationVar(&opts.captureFor, "capture-for", 5*time.Second, "go on with it that `TIME` after the last alert; a rule may say otherwise")
 	f.Int64Var(&opts.captureMax, "capture-max", 1000, "end it at so many `MB`, 0 for never")
@@ -147,7 +152,6 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 			return errors.Join(err, delivery.Close(ctx))
 		}
 		defer stop()
-		go watchLoss(ctx, src, a.Send)
 		go (&reloader{opts: opts, agent: a, stderr: stderr, stop: cancel}).run(ctx)
 		fmt.Fprintf(stderr, "Watching %s by %s. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 			opts.Describe(), plural(rules.Len(), "rule"))
@@ -164,6 +168,7 @@ func (o *detectOptions) agentOptions() (agent.Options, error) {
 	opts := agent.Options{Live: o.Live()}
 	if o.Live() {
 		opts.CanaryEvery = agent.CanaryEvery
+		opts.Loss = agent.Loss{Alert: true, Every: lossReport, Exit: o.exitOnLoss}
 	}
 	if o.captureDir != "" {
 		if err := os.MkdirAll(o.captureDir, 0o700); err != nil {

@@ -33,6 +33,7 @@ type observeOptions struct {
 	format string
 	output string
 	all    bool
+	timed  bool
 	file   capture.WriterOptions
 	size   int64
 }
@@ -61,6 +62,7 @@ they are not shown.`,
 	f.StringVarP(&opts.write, "write", "w", "", "write events to the capture `FILE` instead of showing them; compressed if the name ends in .gz")
 	f.Uint64VarP(&opts.count, "count", "n", 0, "stop after `N` events, 0 for never")
 	f.StringVarP(&opts.format, "print", "p", "", "output `FORMAT`, for instance '%evt.time %proc.name %fd.name'")
+	f.BoolVar(&opts.timed, "latency", false, "measure how long calls take, which goes into a recording; on by itself when FILTER or FORMAT has evt.latency; live only")
 	f.BoolVar(&opts.all, "all-syscalls", false, "also system calls that have no event type of their own; live only")
 	f.BoolVarP(&opts.file.Gzip, "compress", "z", false, "compress the capture file")
 	f.Int64Var(&opts.size, "rotate-size", 0, "begin a new capture file after so many `MB`")
@@ -138,6 +140,7 @@ func newObserver(opts *observeOptions, condition string) (*observer, error) {
 		return nil, usage.Errorf("--print: %s", filter.Explain(text, err))
 	}
 	o.format.SetStyle(&field.Style{Limit: 80})
+	o.interest.Latency = o.interest.Latency || opts.timed || o.format.UsesLatency()
 	return o, nil
 }
 
@@ -159,6 +162,7 @@ func (o *observer) compile(condition string) error {
 	if !sel.Types.Has(event.GENERIC_X) || len(sel.Names()) < event.Count()/2 {
 		o.interest = event.Interest{Syscalls: sel.Codes, Types: sel.Types}
 	}
+	o.interest.Latency = filter.UsesLatency(node)
 	return nil
 }
 

@@ -5,11 +5,13 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"rollcage/internal/cli/screen"
 	"rollcage/internal/cli/usage"
 	"rollcage/internal/detect/field"
 	"rollcage/internal/inspect/view"
@@ -19,6 +21,7 @@ type topOptions struct {
 	viewOptions
 	output string
 	list   bool
+	text   bool // print even on a terminal
 }
 
 func newTopCommand() *cobra.Command {
@@ -49,6 +52,7 @@ VIEW is the id of a view, procs if there is none; --list lists them. FILTER is a
 	opts.AddFlags(f)
 	addOutputFlag(cmd, &opts.output)
 	f.BoolVar(&opts.list, "list", false, "list the views")
+	f.BoolVar(&opts.text, "plain", false, "print rows instead of taking over the terminal")
 	f.BoolVarP(&opts.containers, "containers", "c", true, "tell containers apart")
 	f.DurationVarP(&opts.refresh, "delay", "d", 2*time.Second, "`TIME` between two refreshes")
 	return cmd
@@ -69,10 +73,33 @@ func runTop(ctx context.Context, stdout, stderr io.Writer, opts *topOptions, con
 	if opts.style == nil {
 		opts.style = &field.Style{Limit: 80}
 	}
+	if isTerminal(stdout) && isTerminal(os.Stdin) && opts.output == outputText && !opts.text {
+		return runScreen(ctx, opts, condition)
+	}
 	if opts.output == outputJSON {
 		return runPrinter(ctx, stdout, stderr, &opts.viewOptions, condition, 0, &objectPrinter{})
 	}
 	return runPrinter(ctx, stdout, stderr, &opts.viewOptions, condition, 0, &tablePrinter{})
+}
+
+// runScreen shows views on the terminal, steered by keys.
+func runScreen(ctx context.Context, opts *topOptions, condition string) error {
+	text := ""
+	if opts.view == view.EchoView || opts.view == view.DigView {
+		text, opts.view = opts.view, "procs"
+	}
+	v, err := opts.find()
+	if err != nil {
+		return err
+	}
+	if _, err := newFeed(v, &opts.viewOptions, condition, 0, true); err != nil {
+		return err
+	}
+	feed, err := newScreenFeed(ctx, opts.viewOptions)
+	if err != nil {
+		return err
+	}
+	return screen.Run(ctx, feed, view.NewPath(v, condition), text, opts.Describe(), opts.containers)
 }
 
 // objectPrinter prints a line of JSON for each sample.

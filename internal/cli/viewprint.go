@@ -35,7 +35,7 @@ func runPrinter(ctx context.Context, stdout, stderr io.Writer, o *viewOptions, c
 	if err != nil {
 		return err
 	}
-	feed, err := newFeed(v, o, condition)
+	feed, err := newFeed(v, o, condition, 0, false)
 	if err != nil {
 		return err
 	}
@@ -77,16 +77,20 @@ type feed struct {
 	started   time.Time
 }
 
-func newFeed(v *view.View, o *viewOptions, condition string) (*feed, error) {
+// newFeed compiles a view, or the pseudo view of o if v is nil. One that is
+// steered keeps the newest rows of a list, and gets its samples elsewhere.
+func newFeed(v *view.View, o *viewOptions, condition string, depth int, steered bool) (*feed, error) {
 	f := &feed{o: o, condition: condition}
 	var err error
 	if v != nil {
-		f.table, err = view.New(v, view.Options{Filter: condition, Containers: o.containers, Style: o.style})
+		f.table, err = view.New(v, view.Options{
+			Filter: condition, Depth: depth, Containers: o.containers, Style: o.style, Newest: steered && o.Live(),
+		})
 		if err != nil {
 			return nil, conditionError(condition, err)
 		}
 		f.node = f.table.Condition()
-		if o.Live() {
+		if o.Live() && !steered {
 			f.sampler, err = view.NewProcSampler()
 		}
 		return f, err
@@ -122,6 +126,7 @@ func (f *feed) interest() event.Interest {
 			i = event.Interest{Syscalls: sel.Codes, Types: sel.Types}
 		}
 	}
+	i.Latency = f.table != nil // many rank by it
 	return i
 }
 
@@ -193,30 +198,33 @@ func (f *feed) finish(w *bufio.Writer, p printer, st *stream.Stream) {
 	}
 }
 
-// slicePrinter prints JSON as csysdig does.
+// slicePrinter prints JSON as csysdig does: a slice for each sample of a
+// table, a single one for echo and dig.
 type slicePrinter struct {
 	rows    view.Range
+	tables  int
 	entries int
 }
 
 func (p *slicePrinter) begin(w *bufio.Writer) { w.WriteString("{\"slices\": [\n") }
 
 func (p *slicePrinter) result(w *bufio.Writer, r *view.Result, condition string, o *viewOptions, last bool) {
-	if p.entries == 0 {
+	if p.tables == 0 {
 		w.WriteString("{\"progress\": 0},\n")
 	}
-	p.entries++
-	b := r.AppendJSON(nil, condition, o.containers, p.rows)
-	w.Write(b)
+	p.tables++
+	w.Write(r.AppendJSON(nil, condition, o.containers, p.rows))
 	if !last {
 		w.WriteString(",")
 	}
 	w.WriteString("\n")
 }
 
+const sliceOfEntries = "{\"progress\": 100.00, \"data\": ["
+
 func (p *slicePrinter) entry(w *bufio.Writer, text []byte, isJSON bool) {
 	if p.entries == 0 {
-		w.WriteString("{\"data\": [")
+		w.WriteString(sliceOfEntries)
 	} else {
 		w.WriteString(",")
 	}
@@ -228,6 +236,12 @@ func (p *slicePrinter) entry(w *bufio.Writer, text []byte, isJSON bool) {
 }
 
 func (p *slicePrinter) end(w *bufio.Writer) {
+	if p.tables == 0 {
+		if p.entries == 0 {
+			w.WriteString(sliceOfEntries)
+		}
+		fmt.Fprintf(w, "],\n\"count\": %d}\n", p.entries)
+	}
 	w.WriteString("]}\n")
 }
 

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"os"
 	"os/signal"
 	"slices"
 	"strconv"
-	"sync"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -20,23 +21,25 @@ import (
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/capture"
 	"rollcage/internal/observe/event"
-	"rollcage/internal/observe/host"
 	"rollcage/internal/respond/agent"
 	"rollcage/internal/respond/alert"
 )
 
 // run is rules at work on a source.
 type run struct {
-	*command // as the run began, or with the configuration that was read last
+	*command // as it was started
 	agent    *agent.Agent
 	source   *watchedSource
-	outputs  atomic.Pointer[delivery]
-	counts   matchCounts
-	reload   sync.Mutex
+	outputs  atomic.Pointer[delivery] // of the configuration that was read last
+
+	// For the goroutine that attends: the configuration that was read last, and what it started.
+	current *command
+	serving *serving
 }
 
 // detect runs the rules until the source ends, ctx does, or the time is over.
 func (c *command) detect(ctx context.Context, loaded *loadedRules) error {
+	slog.SetDefault(c.log.slog())
 	rules, err := c.ready(loaded)
 	if err != nil {
 		return err
@@ -46,30 +49,33 @@ func (c *command) detect(ctx context.Context, loaded *loadedRules) error {
 		c.log.logf(logInfo, "Dry run: the outputs are not opened and no events are processed")
 		return nil
 	}
-	r := &run{command: c}
-	outputs, err := c.openOutputs(c.engine != engineReplay)
+	r := &run{command: c, current: c}
+	outputs, err := c.openOutputs(r.live())
 	if err != nil {
 		return err
 	}
 	r.outputs.Store(outputs)
-	if err := c.writePID(); err != nil {
-		return errors.Join(err, outputs.close(ctx))
+	err = c.writePID()
+	if err == nil {
+		err = r.process(ctx, rules, traced)
 	}
-	err = r.process(ctx, rules, traced)
 	flush, cancel := r.flushContext(ctx)
 	defer cancel()
 	if cerr := r.outputs.Load().close(flush); cerr != nil {
 		c.log.logf(logError, "%v", cerr)
 	}
-	r.counts.report(c.stdout)
-	if r.source != nil {
+	if r.agent != nil {
+		reportMatches(c.stdout, r.agent.Stats().Rules)
 		r.source.drops.report(c.stderr)
-	}
-	if c.opts.verbose && r.agent != nil {
-		reportState(c.stderr, r.agent.Stats())
+		if c.opts.verbose {
+			reportState(c.stderr, r.agent.Stats())
+		}
 	}
 	return err
 }
+
+// live reports whether there may always be a next event.
+func (c *command) live() bool { return c.engine != engineReplay }
 
 // ready compiles the rules that are to run.
 func (c *command) ready(loaded *loadedRules) (*agent.Rules, error) {
@@ -85,7 +91,17 @@ func (c *command) ready(loaded *loadedRules) (*agent.Rules, error) {
 	if c.base64 {
 		style.Buffer = field.BufferBase64
 	}
-	return agent.NewRules(e, alert.FormatterOptions{ISO8601: c.iso8601, Style: style})
+	r, err := agent.NewRules(e, alert.FormatterOptions{ISO8601: c.iso8601, Style: style})
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range loaded.files {
+		r.Files = append(r.Files, agent.NewFile(f.Name, f.Data))
+	}
+	for _, f := range c.files {
+		r.Configs = append(r.Configs, agent.NewFile(f.path, f.data))
+	}
+	return r, nil
 }
 
 // traced returns the system calls that are asked for, and tells which of those
@@ -127,44 +143,69 @@ func restrict(traced names) func(event.Interest) event.Interest {
 
 // process opens the source and judges its events.
 func (r *run) process(ctx context.Context, rules *agent.Rules, traced names) error {
-	live := r.engine != engineReplay
 	choose := restrict(traced)
 	src, err := r.open(choose(rules.Interest()))
 	if err != nil {
 		return err
 	}
 	defer func() { _ = src.Close() }()
-	rec := &recorder{captureConfig: r.config.capture, send: r.send, log: r.log}
 	r.source = &watchedSource{
-		Source: src, limit: uint64(r.opts.seconds) * uint64(time.Second), drops: newDropMonitor(r.command, r.send),
-		capture: rec, choose: choose,
+		Source: src, limit: uint64(r.opts.seconds) * uint64(time.Second), drops: newDropMonitor(r.command, r.send), choose: choose,
 	}
-	defer rec.close()
-	// The agent's own delivery has no outputs: alerts go to those of the configuration that was read last.
-	none := alert.NewDelivery(nil, alert.DeliveryOptions{})
-	defer func() { _ = none.Close(ctx) }()
-	r.agent, err = agent.New(r.source, rules, none, agent.Options{
-		Live: live && r.engine != engineNoDriver, Log: r.log.slog(),
-		Matched: func(m *rule.Match, he *host.Event, a *alert.Alert) bool {
-			rec.matched(m.Rule, he)
-			r.counts.add(m.Name, m.Priority)
-			r.send(a)
-			return false
-		},
-	})
+	relayed := alert.NewDelivery([]alert.Output{relay{r}}, alert.DeliveryOptions{Wait: !r.live(), Log: r.log.slog()})
+	defer func() {
+		flush, cancel := r.flushContext(ctx)
+		defer cancel()
+		_ = relayed.Close(flush)
+	}()
+	if r.agent, err = agent.New(r.source, rules, relayed, r.agentOptions()); err != nil {
+		return err
+	}
+	stop, err := r.attend(ctx)
 	if err != nil {
 		return err
 	}
-	stop := r.attend(ctx)
 	defer stop()
 	if err := r.agent.Run(ctx); err != nil {
 		return r.describeEnd(err)
 	}
-	if !live && r.opts.seconds > 0 { // as the original does
+	if !r.live() && r.opts.seconds > 0 { // as the original does
 		pause(ctx, time.Duration(r.opts.seconds)*time.Second)
 	}
 	return nil
 }
+
+func (r *run) agentOptions() agent.Options {
+	o := agent.Options{Live: r.watches(), Log: r.log.slog()}
+	if o.Live && r.web.enabled {
+		o.CanaryEvery = agent.CanaryEvery
+	}
+	if c := r.config.capture; c.enabled {
+		o.Captures = agent.Captures{
+			Prefix: c.prefix, AllRules: c.all, Duration: c.duration, MaxBytes: c.maxBytes, FullRule: sizeRule,
+		}
+	}
+	return o
+}
+
+// watches reports whether the running host is watched.
+func (c *command) watches() bool { return c.live() && c.engine != engineNoDriver }
+
+// sizeRule is the name of the alert that a capture became too large.
+const sizeRule = "Falco internal: capture size limit reached"
+
+// relay gives the agent's alerts to the outputs that are open now.
+type relay struct{ *run }
+
+func (relay) Name() string { return "the outputs" }
+
+func (r relay) Send(_ context.Context, a *alert.Alert) error {
+	r.send(a)
+	return nil
+}
+
+func (relay) Reopen() error { return nil }
+func (relay) Close() error  { return nil }
 
 // open opens the source that engine.kind names.
 func (r *run) open(interest event.Interest) (event.Source, error) {
@@ -197,7 +238,7 @@ func (r *run) send(a *alert.Alert) { r.outputs.Load().Send(a) }
 
 // flushContext is how long outputs get to deliver what waits at the end.
 func (r *run) flushContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if r.engine != engineReplay || ctx.Err() != nil {
+	if r.live() || ctx.Err() != nil {
 		return context.WithTimeout(context.Background(), 10*time.Second)
 	}
 	return context.WithCancel(ctx)
@@ -221,8 +262,12 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// attend reacts to signals and to changes of files until the returned function is called.
-func (r *run) attend(ctx context.Context) (stop func()) {
+// attend serves, and reacts to signals and to changes of files, until the
+// returned function is called.
+func (r *run) attend(ctx context.Context) (stop func(), err error) {
+	if r.serving, err = r.serve(r.command, r.outputs.Load()); err != nil {
+		return nil, err
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
@@ -250,44 +295,34 @@ func (r *run) attend(ctx context.Context) (stop func()) {
 		signal.Stop(signals)
 		cancel()
 		<-done
-	}
+		r.serving.stop()
+	}, nil
 }
 
-// matchCounts counts the matches by rule and by priority.
-type matchCounts struct {
-	mu         sync.Mutex
-	byName     map[string]uint64
-	byPriority map[rule.Priority]uint64
-	order      []string
-}
-
-func (m *matchCounts) add(name string, p rule.Priority) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.byName == nil {
-		m.byName, m.byPriority = map[string]uint64{}, map[rule.Priority]uint64{}
-	}
-	if m.byName[name] == 0 {
-		m.order = append(m.order, name)
-	}
-	m.byName[name]++
-	m.byPriority[p]++
-}
-
-// report prints the statistics at the end of a run.
-func (m *matchCounts) report(w io.Writer) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
+// reportMatches prints the statistics at the end of a run.
+func reportMatches(w io.Writer, rules []agent.RuleMatches) {
 	sum := uint64(0)
-	for _, n := range m.byPriority {
-		sum += n
+	by := map[rule.Priority]uint64{}
+	for _, r := range rules {
+		sum += r.Matches
+		if r.Matches > 0 {
+			by[r.Priority] += r.Matches
+		}
 	}
 	fmt.Fprintf(w, "Events detected: %d\nRule counts by severity:\n", sum)
-	for _, p := range slices.Sorted(maps.Keys(m.byPriority)) {
-		fmt.Fprintf(w, "   %s: %d\n", upper(p.Short()), m.byPriority[p])
+	for _, p := range slices.Sorted(maps.Keys(by)) {
+		fmt.Fprintf(w, "   %s: %d\n", strings.ToUpper(p.Short()), by[p])
 	}
 	fmt.Fprintln(w, "Triggered rules by rule name:")
-	for _, name := range m.order {
-		fmt.Fprintf(w, "   %s: %d\n", name, m.byName[name])
+	for _, r := range rules {
+		if r.Matches > 0 {
+			fmt.Fprintf(w, "   %s: %d\n", r.Name, r.Matches)
+		}
 	}
+}
+
+// reportState prints what -v asks for.
+func reportState(w io.Writer, s agent.Stats) {
+	fmt.Fprintf(w, "Events processed: %d, lost: %d, not understood: %d\n", s.Source.Events, s.Source.Dropped, s.Source.Skipped)
+	fmt.Fprintf(w, "State: %+v\n", s.State)
 }

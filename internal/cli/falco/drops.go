@@ -10,6 +10,7 @@ import (
 
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
+	"rollcage/internal/respond/agent/metrics"
 	"rollcage/internal/respond/alert"
 )
 
@@ -110,35 +111,15 @@ func (d *dropMonitor) act(at, events, lost uint64, byType map[event.Type]uint64)
 	return nil
 }
 
-// dropKinds are the names in the alert for what the lost events were about.
-var dropKinds = map[string][]string{
-	"n_drops_buffer_clone_fork_exit": {"clone", "clone3", "fork", "vfork"},
-	"n_drops_buffer_execve_exit":     {"execve", "execveat"},
-	"n_drops_buffer_connect_exit":    {"connect"},
-	"n_drops_buffer_open_exit":       {"open", "openat", "openat2", "open_by_handle_at", "creat"},
-	"n_drops_buffer_dir_file_exit": {
-		"chdir", "fchdir", "mkdir", "mkdirat", "rmdir", "rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat",
-		"unlink", "unlinkat", "chmod", "fchmod", "fchmodat", "chown", "fchown", "fchownat", "lchown",
-	},
-	"n_drops_buffer_other_interest_exit": {"bind", "listen", "accept", "accept4", "setuid", "setgid", "setresuid", "setresgid", "ptrace", "bpf", "mount", "umount2"},
-	"n_drops_buffer_close_exit":          {"close"},
-	"n_drops_buffer_proc_exit":           {"procexit"},
-}
-
 func dropFields(events, lost uint64, byType map[event.Type]uint64) map[string]string {
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	out := map[string]string{
 		"n_evts": number(events), "n_drops": number(lost), "n_drops_buffer_total": number(lost),
 		"n_drops_scratch_map": "0", "n_drops_page_faults": "0", "n_drops_bug": "0", "ebpf_enabled": "1",
 	}
-	for key, names := range dropKinds {
-		sum := uint64(0)
-		for t, n := range byType {
-			if info := t.Info(); info != nil && slices.Contains(names, info.Name) {
-				sum += n
-			}
-		}
-		out[key] = number(sum)
+	by := metrics.DropsByKind(byType)
+	for _, kind := range metrics.DropKinds {
+		out["n_drops_buffer_"+kind+"_exit"] = number(by[kind])
 	}
 	return out
 }

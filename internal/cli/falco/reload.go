@@ -2,9 +2,8 @@ package falco
 
 import (
 	"context"
-	"fmt"
-	"io"
-	"strings"
+	"errors"
+	"log/slog"
 	"time"
 
 	"rollcage/internal/detect/rule"
@@ -43,13 +42,11 @@ func (r *run) restart(ctx context.Context) {
 	r.log.logf(logInfo, "SIGHUP received, restarting...")
 	if err := r.takeOver(ctx); err != nil && ctx.Err() == nil {
 		r.log.logf(logError, "Falco has not been restarted, the state from before goes on: %v", err)
-		r.send(alert.Internal(time.Now(), restartRule, rule.Critical, restartRule+": "+err.Error(), nil))
+		r.send(alert.Internal(time.Now(), restartRule, rule.Critical, restartRule, map[string]string{"reason": err.Error()}))
 	}
 }
 
 func (r *run) takeOver(ctx context.Context) error {
-	r.reload.Lock()
-	defer r.reload.Unlock()
 	next := &command{opts: r.opts, args: r.args, own: r.own, stdout: r.stdout, stderr: r.stderr}
 	if _, err := next.loadConfig(); err != nil {
 		return err
@@ -67,32 +64,31 @@ func (r *run) takeOver(ctx context.Context) error {
 	if next.engine != r.engine || next.captureFile != r.captureFile || next.snaplen != r.snaplen {
 		next.log.logf(logWarning, "a change of engine or falco_libs counts from the next start on")
 	}
-	outputs, err := next.openOutputs(true)
+	outputs, err := next.openOutputs(r.live())
 	if err != nil {
 		return err
 	}
-	if err := r.agent.Swap(ctx, rules); err != nil {
-		return fmt.Errorf("%w", joinClose(err, outputs, ctx))
+	r.serving.stop()
+	serving, err := r.serve(next, outputs)
+	if err == nil {
+		err = r.agent.Reload(ctx, "configuration", func() (*agent.Rules, error) { return rules, nil })
 	}
+	if err != nil {
+		serving.stop()
+		var again error
+		if r.serving, again = r.serve(r.current, r.outputs.Load()); again != nil {
+			r.log.logf(logError, "%v", again)
+		}
+		return errors.Join(err, outputs.close(ctx))
+	}
+	r.serving = serving
 	old := r.outputs.Swap(outputs)
-	next.config.engine, next.config.captureFile = r.engine, r.captureFile
 	flush, cancel := r.flushContext(ctx)
 	defer cancel()
 	if err := old.close(flush); err != nil {
 		next.log.logf(logError, "%v", err)
 	}
+	r.current = next
+	slog.SetDefault(next.log.slog())
 	return nil
-}
-
-func joinClose(err error, d *delivery, ctx context.Context) error {
-	_ = d.close(ctx)
-	return err
-}
-
-func upper(s string) string { return strings.ToUpper(s) }
-
-// reportState prints what -v asks for.
-func reportState(w io.Writer, s agent.Stats) {
-	fmt.Fprintf(w, "Events processed: %d, lost: %d, not understood: %d\n", s.Source.Events, s.Source.Dropped, s.Source.Skipped)
-	fmt.Fprintf(w, "State: %+v\n", s.State)
 }

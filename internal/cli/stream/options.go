@@ -25,6 +25,9 @@ type Options struct {
 	// Runtimes are the addresses of the container runtimes to ask, in the form
 	// of runtime.Open; Auto stands for the host's own, and Off for none.
 	Runtimes []string
+	// EntryArguments also reads names and addresses when a call that opens, connects or executes begins. What
+	// it is before AddFlags is the default.
+	EntryArguments bool
 }
 
 // AddFlags adds the flags of the options.
@@ -34,6 +37,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.StringArrayVar(&o.Runtimes, "runtime", []string{Auto}, "`ADDRESS` of a container runtime to ask for names, repeatable: docker:, containerd:, cri: or podman: and its socket; auto (the host's own) or off; live only")
 	f.Var((*dockerAlias)(o), "docker", "`ADDRESS` of the Docker Engine: the same as --runtime docker:ADDRESS")
 	f.Lookup("docker").Hidden = true
+	f.BoolVar(&o.EntryArguments, "entry-arguments", o.EntryArguments, "also read names and addresses when a call that opens, connects or executes begins, so that none that fails can hide what it tried; live only")
 }
 
 // Live reports whether the live host is watched.
@@ -52,7 +56,7 @@ func (o *Options) Open(interest event.Interest) (event.Source, error) {
 		return nil, err
 	}
 	catalog := runtime.NewCatalog(engines, slog.Default())
-	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen()}
+	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments}
 	if len(engines) > 0 {
 		po.OnCgroup = catalog.Expect
 	}

@@ -14,6 +14,19 @@ type Selection struct {
 	Codes event.CodeSet
 }
 
+// latencyFields begins the names of the fields that a source must measure for.
+const latencyFields = "evt.latency"
+
+// UsesLatency reports whether a condition reads how long calls took.
+func UsesLatency(n Node) bool {
+	return slices.ContainsFunc(UsedFields(n), func(f string) bool { return strings.HasPrefix(f, latencyFields) })
+}
+
+// UsesLatency reports whether the format shows how long calls took.
+func (f *Format) UsesLatency() bool {
+	return slices.ContainsFunc(f.fields, func(f *FormatField) bool { return strings.HasPrefix(f.Name, latencyFields) })
+}
+
 // Select returns the events that the condition n can be true for. Only checks
 // of evt.type and syscall.type restrict them.
 func Select(n Node) Selection { return choose(n).yes }

@@ -37,6 +37,7 @@ var yamlWords = []struct{ ours, theirs string }{
 	{"mapping values are not allowed", "illegal map value"},
 	{"did not find expected ',' or ']'", "end of sequence flow not found"},
 	{"did not find expected ',' or '}'", "end of map flow not found"},
+	{"did not find expected node content", "end of sequence flow not found"},
 	{"did not find expected '-' indicator", "end of sequence not found"},
 	{"did not find expected key", "end of map not found"},
 	{"cannot start any token", "unknown token"},

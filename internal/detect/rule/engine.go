@@ -3,6 +3,7 @@ package rule
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	"rollcage/internal/detect/filter"
 	"rollcage/internal/observe/event"
@@ -76,6 +77,9 @@ func NewEngine(set *Ruleset, opts EngineOptions) (*Engine, error) {
 		m := &Match{Rule: r, Index: len(e.rules), cond: cond}
 		e.rules = append(e.rules, m)
 		e.index(m, filter.Select(r.node))
+		if filter.UsesLatency(r.node) || strings.Contains(r.Output, "%evt.latency") {
+			e.interest.Latency = true
+		}
 	}
 	e.found = make([]*Match, 0, len(e.rules))
 	e.program.LookUpHosts()

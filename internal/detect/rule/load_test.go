@@ -355,6 +355,7 @@ func TestTheWordsOfFalcoAreThoseThatScriptsLookFor(t *testing.T) {
 			"LOAD_ERR_COMPILE_OUTPUT", "unknown filter: unexpected token after '"},
 		{"two colons on a line", "a : b : c\n", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 1, column 7: illegal map value"},
 		{"a list that does not end", "- list: [a, b\n", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 2, column 1: end of sequence flow not found"},
+		{"a list without an element that does not end", "- rule: a\n- list: [", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 2, column 10: end of sequence flow not found"},
 		{"a mapping that does not end", "- {list: a", "LOAD_ERR_YAML_PARSE", "yaml-cpp: error at line 1, column 11: end of map flow not found"},
 		{"append to nothing", "- macro: m\n  condition: and a\n  append: true\n", "LOAD_ERR_VALIDATE",
 			"Macro uses 'append' or 'override.condition: append' but no macro by that name already exists"},

@@ -146,6 +146,9 @@ func (c *Cell) add(agg Aggregation, r *read) {
 func (c *Cell) merge(agg Aggregation, k class, o *Cell) {
 	switch agg {
 	case First:
+		if c.Text == "<NA>" { // a later thread may know more
+			c.Text = o.Text
+		}
 		return
 	case Sum, Average, TimeAverage:
 		c.Num += o.Num

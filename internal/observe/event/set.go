@@ -40,12 +40,15 @@ func (s *CodeSet) Union(o *CodeSet) {
 type Interest struct {
 	Syscalls CodeSet
 	Types    TypeSet
+	// Latency is whether somebody wants to know how long calls take, see Event.Latency.
+	Latency bool
 }
 
 // Union adds all that o wants.
 func (i *Interest) Union(o *Interest) {
 	i.Syscalls.Union(&o.Syscalls)
 	i.Types.Union(&o.Types)
+	i.Latency = i.Latency || o.Latency
 }
 
 // AddSyscalls adds system calls by name; names that the table lacks are skipped.

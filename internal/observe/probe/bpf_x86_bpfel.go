@@ -13,6 +13,21 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type bpfBeside uint32
+
+const (
+	bpfBesideBESIDE_NOTHING bpfBeside = 0
+	bpfBesideBESIDE_PATH    bpfBeside = 1
+	bpfBesideBESIDE_SAMPLE  bpfBeside = 2
+)
+
+type bpfBesideTail struct {
+	_       structs.HostLayout
+	Latency uint64
+	Bytes   uint32
+	Kind    uint32
+}
+
 type bpfCall struct {
 	_       structs.HostLayout
 	Type    uint16
@@ -31,11 +46,22 @@ const (
 	bpfCallFlagsCALL_SKIP_ZERO bpfCallFlags = 2
 	bpfCallFlagsCALL_IMAGE     bpfCallFlags = 4
 	bpfCallFlagsCALL_MESSAGE   bpfCallFlags = 8
+	bpfCallFlagsCALL_OPENS     bpfCallFlags = 16
+	bpfCallFlagsCALL_CONNECTS  bpfCallFlags = 32
+	bpfCallFlagsCALL_EXECUTES  bpfCallFlags = 64
+	bpfCallFlagsCALL_AT        bpfCallFlags = 128
+	bpfCallFlagsCALL_ARGUMENT  bpfCallFlags = 112
 )
 
 type bpfDropCounts struct {
 	_ structs.HostLayout
 	N [512]uint64
+}
+
+type bpfEntryTime struct {
+	_    structs.HostLayout
+	At   uint64
+	Call uint64
 }
 
 type bpfKind uint32
@@ -96,23 +122,25 @@ const (
 	bpfKindKIND_LAST_RICH   bpfKind = 50
 	bpfKindKIND_SOCKADDR    bpfKind = 51
 	bpfKindKIND_TUPLEOUT    bpfKind = 52
-	bpfKindKIND_TUPLEIN     bpfKind = 53
-	bpfKindKIND_TUPLEACCEPT bpfKind = 54
-	bpfKindKIND_QUEUEPCT    bpfKind = 55
-	bpfKindKIND_QUEUELEN    bpfKind = 56
-	bpfKindKIND_QUEUEMAX    bpfKind = 57
-	bpfKindKIND_SOCKPTR     bpfKind = 58
-	bpfKindKIND_SOCKLEVEL   bpfKind = 59
-	bpfKindKIND_SOCKNAME    bpfKind = 60
-	bpfKindKIND_SOCKVAL     bpfKind = 61
-	bpfKindKIND_MSGSIZE     bpfKind = 62
-	bpfKindKIND_MSGIN       bpfKind = 63
-	bpfKindKIND_MSGOUT      bpfKind = 64
-	bpfKindKIND_MSGTUPLEOUT bpfKind = 65
-	bpfKindKIND_MSGTUPLEIN  bpfKind = 66
-	bpfKindKIND_MSGCONTROL  bpfKind = 67
-	bpfKindKIND_LAST_SOCKET bpfKind = 67
-	bpfKindKINDS            bpfKind = 68
+	bpfKindKIND_PEERTUPLE   bpfKind = 53
+	bpfKindKIND_PEERADDR    bpfKind = 54
+	bpfKindKIND_TUPLEIN     bpfKind = 55
+	bpfKindKIND_TUPLEACCEPT bpfKind = 56
+	bpfKindKIND_QUEUEPCT    bpfKind = 57
+	bpfKindKIND_QUEUELEN    bpfKind = 58
+	bpfKindKIND_QUEUEMAX    bpfKind = 59
+	bpfKindKIND_SOCKPTR     bpfKind = 60
+	bpfKindKIND_SOCKLEVEL   bpfKind = 61
+	bpfKindKIND_SOCKNAME    bpfKind = 62
+	bpfKindKIND_SOCKVAL     bpfKind = 63
+	bpfKindKIND_MSGSIZE     bpfKind = 64
+	bpfKindKIND_MSGIN       bpfKind = 65
+	bpfKindKIND_MSGOUT      bpfKind = 66
+	bpfKindKIND_MSGTUPLEOUT bpfKind = 67
+	bpfKindKIND_MSGTUPLEIN  bpfKind = 68
+	bpfKindKIND_MSGCONTROL  bpfKind = 69
+	bpfKindKIND_LAST_SOCKET bpfKind = 69
+	bpfKindKINDS            bpfKind = 70
 )
 
 type bpfLane uint32
@@ -159,6 +187,13 @@ const (
 	bpfRootROOTS        bpfRoot = 3
 )
 
+type bpfSample struct {
+	_     structs.HostLayout
+	Call  uint32
+	Len   uint32
+	Bytes [4096]uint8
+}
+
 type bpfScratch struct {
 	_          structs.HostLayout
 	Since      uint64
@@ -184,11 +219,16 @@ type bpfScratch struct {
 	Iov        uint64
 	Control    uint64
 	Controllen uint32
-	Pad2       uint32
 	PathOff    uint32
+	Latency    uint64
+	Beside     uint32
+	BesideKind uint32
+	NameOff    uint32
+	NameEnd    uint32
+	BaseDentry uint64
+	BaseMnt    uint64
 	Path       [4352]uint8
 	Data       [131072]uint8
-	_          [4]byte
 }
 
 type bpfTranslation struct {
@@ -216,6 +256,7 @@ const (
 	bpfWantWANTED   bpfWant = 1
 	bpfWantOPTIONAL bpfWant = 2
 	bpfWantCOMPAT   bpfWant = 4
+	bpfWantSAMPLED  bpfWant = 8
 )
 
 // Names of all BPF objects in the ELF.
@@ -225,10 +266,12 @@ const (
 	bpfMapActivityRings     = "activity_rings"
 	bpfMapCalls             = "calls"
 	bpfMapDrops             = "drops"
+	bpfMapEntryTimes        = "entry_times"
 	bpfMapImageChanges      = "image_changes"
 	bpfMapLifecycleRings    = "lifecycle_rings"
 	bpfMapNotices           = "notices"
 	bpfMapProcessFilters    = "process_filters"
+	bpfMapSamples           = "samples"
 	bpfMapScratches         = "scratches"
 	bpfMapSocketcalls       = "socketcalls"
 	bpfMapTranslations      = "translations"
@@ -239,6 +282,7 @@ const (
 	bpfProgSchedProcessExit = "sched_process_exit"
 	bpfProgSchedSwitch      = "sched_switch"
 	bpfProgSignalDeliver    = "signal_deliver"
+	bpfProgSysEnter         = "sys_enter"
 	bpfProgSysExit          = "sys_exit"
 	bpfProgSysExitSteady    = "sys_exit_steady"
 	bpfProgTaskNewtask      = "task_newtask"
@@ -248,13 +292,17 @@ const (
 	bpfVarOwnTgid           = "own_tgid"
 	bpfVarPreemptible       = "preemptible"
 	bpfVarReaderWaits       = "reader_waits"
+	bpfVarSampleEntries     = "sample_entries"
 	bpfVarSnaplen           = "snaplen"
+	bpfVarTimeEntries       = "time_entries"
+	bpfVarUnusedBeside      = "unused_beside"
 	bpfVarUnusedCallFlags   = "unused_call_flags"
 	bpfVarUnusedKind        = "unused_kind"
 	bpfVarUnusedLane        = "unused_lane"
 	bpfVarUnusedMaker       = "unused_maker"
 	bpfVarUnusedMode        = "unused_mode"
 	bpfVarUnusedRoot        = "unused_root"
+	bpfVarUnusedTail        = "unused_tail"
 	bpfVarUnusedWant        = "unused_want"
 	bpfVarWakeBytes         = "wake_bytes"
 	bpfVarWants             = "wants"
@@ -309,6 +357,7 @@ type bpfProgramSpecs struct {
 	SchedProcessExit *ebpf.ProgramSpec `ebpf:"sched_process_exit"`
 	SchedSwitch      *ebpf.ProgramSpec `ebpf:"sched_switch"`
 	SignalDeliver    *ebpf.ProgramSpec `ebpf:"signal_deliver"`
+	SysEnter         *ebpf.ProgramSpec `ebpf:"sys_enter"`
 	SysExit          *ebpf.ProgramSpec `ebpf:"sys_exit"`
 	SysExitSteady    *ebpf.ProgramSpec `ebpf:"sys_exit_steady"`
 	TaskNewtask      *ebpf.ProgramSpec `ebpf:"task_newtask"`
@@ -321,10 +370,12 @@ type bpfMapSpecs struct {
 	ActivityRings  *ebpf.MapSpec `ebpf:"activity_rings"`
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
+	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
 	ImageChanges   *ebpf.MapSpec `ebpf:"image_changes"`
 	LifecycleRings *ebpf.MapSpec `ebpf:"lifecycle_rings"`
 	Notices        *ebpf.MapSpec `ebpf:"notices"`
 	ProcessFilters *ebpf.MapSpec `ebpf:"process_filters"`
+	Samples        *ebpf.MapSpec `ebpf:"samples"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
 	Socketcalls    *ebpf.MapSpec `ebpf:"socketcalls"`
 	Translations   *ebpf.MapSpec `ebpf:"translations"`
@@ -340,13 +391,17 @@ type bpfVariableSpecs struct {
 	OwnTgid         *ebpf.VariableSpec `ebpf:"own_tgid"`
 	Preemptible     *ebpf.VariableSpec `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.VariableSpec `ebpf:"reader_waits"`
+	SampleEntries   *ebpf.VariableSpec `ebpf:"sample_entries"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
+	TimeEntries     *ebpf.VariableSpec `ebpf:"time_entries"`
+	UnusedBeside    *ebpf.VariableSpec `ebpf:"unused_beside"`
 	UnusedCallFlags *ebpf.VariableSpec `ebpf:"unused_call_flags"`
 	UnusedKind      *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLane      *ebpf.VariableSpec `ebpf:"unused_lane"`
 	UnusedMaker     *ebpf.VariableSpec `ebpf:"unused_maker"`
 	UnusedMode      *ebpf.VariableSpec `ebpf:"unused_mode"`
 	UnusedRoot      *ebpf.VariableSpec `ebpf:"unused_root"`
+	UnusedTail      *ebpf.VariableSpec `ebpf:"unused_tail"`
 	UnusedWant      *ebpf.VariableSpec `ebpf:"unused_want"`
 	WakeBytes       *ebpf.VariableSpec `ebpf:"wake_bytes"`
 	Wants           *ebpf.VariableSpec `ebpf:"wants"`
@@ -375,10 +430,12 @@ type bpfMaps struct {
 	ActivityRings  *ebpf.Map `ebpf:"activity_rings"`
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Drops          *ebpf.Map `ebpf:"drops"`
+	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
 	ImageChanges   *ebpf.Map `ebpf:"image_changes"`
 	LifecycleRings *ebpf.Map `ebpf:"lifecycle_rings"`
 	Notices        *ebpf.Map `ebpf:"notices"`
 	ProcessFilters *ebpf.Map `ebpf:"process_filters"`
+	Samples        *ebpf.Map `ebpf:"samples"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
 	Socketcalls    *ebpf.Map `ebpf:"socketcalls"`
 	Translations   *ebpf.Map `ebpf:"translations"`
@@ -389,10 +446,12 @@ func (m *bpfMaps) Close() error {
 		m.ActivityRings,
 		m.Calls,
 		m.Drops,
+		m.EntryTimes,
 		m.ImageChanges,
 		m.LifecycleRings,
 		m.Notices,
 		m.ProcessFilters,
+		m.Samples,
 		m.Scratches,
 		m.Socketcalls,
 		m.Translations,
@@ -409,13 +468,17 @@ type bpfVariables struct {
 	OwnTgid         *ebpf.Variable `ebpf:"own_tgid"`
 	Preemptible     *ebpf.Variable `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.Variable `ebpf:"reader_waits"`
+	SampleEntries   *ebpf.Variable `ebpf:"sample_entries"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
+	TimeEntries     *ebpf.Variable `ebpf:"time_entries"`
+	UnusedBeside    *ebpf.Variable `ebpf:"unused_beside"`
 	UnusedCallFlags *ebpf.Variable `ebpf:"unused_call_flags"`
 	UnusedKind      *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLane      *ebpf.Variable `ebpf:"unused_lane"`
 	UnusedMaker     *ebpf.Variable `ebpf:"unused_maker"`
 	UnusedMode      *ebpf.Variable `ebpf:"unused_mode"`
 	UnusedRoot      *ebpf.Variable `ebpf:"unused_root"`
+	UnusedTail      *ebpf.Variable `ebpf:"unused_tail"`
 	UnusedWant      *ebpf.Variable `ebpf:"unused_want"`
 	WakeBytes       *ebpf.Variable `ebpf:"wake_bytes"`
 	Wants           *ebpf.Variable `ebpf:"wants"`
@@ -432,6 +495,7 @@ type bpfPrograms struct {
 	SchedProcessExit *ebpf.Program `ebpf:"sched_process_exit"`
 	SchedSwitch      *ebpf.Program `ebpf:"sched_switch"`
 	SignalDeliver    *ebpf.Program `ebpf:"signal_deliver"`
+	SysEnter         *ebpf.Program `ebpf:"sys_enter"`
 	SysExit          *ebpf.Program `ebpf:"sys_exit"`
 	SysExitSteady    *ebpf.Program `ebpf:"sys_exit_steady"`
 	TaskNewtask      *ebpf.Program `ebpf:"task_newtask"`
@@ -446,6 +510,7 @@ func (p *bpfPrograms) Close() error {
 		p.SchedProcessExit,
 		p.SchedSwitch,
 		p.SignalDeliver,
+		p.SysEnter,
 		p.SysExit,
 		p.SysExitSteady,
 		p.TaskNewtask,

@@ -44,6 +44,20 @@ var lifecycle = map[string]bool{
 	"chroot": true, "chdir": false, "fchdir": false, "pivot_root": true,
 }
 
+// arguments are the calls whose argument is compared with what they reached: what they do with it, and which
+// parameter it is.
+var arguments = map[event.Type]struct {
+	flags bpfCallFlags
+	param uint8
+}{
+	event.SYSCALL_OPEN_X:      {bpfCallFlagsCALL_OPENS, 1},
+	event.SYSCALL_CREAT_X:     {bpfCallFlagsCALL_OPENS, 1},
+	event.SYSCALL_OPENAT_2_X:  {bpfCallFlagsCALL_OPENS | bpfCallFlagsCALL_AT, 2},
+	event.SYSCALL_OPENAT2_X:   {bpfCallFlagsCALL_OPENS | bpfCallFlagsCALL_AT, 2},
+	event.SOCKET_CONNECT_X:    {bpfCallFlagsCALL_CONNECTS, 3},
+	event.SYSCALL_EXECVE_19_X: {bpfCallFlagsCALL_EXECUTES, 30},
+}
+
 // architecture is the name that package event has for the platform's system calls.
 func architecture() string {
 	if runtime.GOARCH == "arm64" {
@@ -122,6 +136,9 @@ func newCall(t *tables, index int, n event.NativeSyscall, exit event.Type, recip
 	switch exit {
 	case event.SOCKET_SENDMSG_X, event.SOCKET_RECVMSG_X, event.SOCKET_SENDMMSG_X, event.SOCKET_RECVMMSG_X:
 		c.row.Flags |= uint8(bpfCallFlagsCALL_MESSAGE)
+	}
+	if a, ok := arguments[exit]; ok {
+		c.row.Flags |= uint8(a.flags)
 	}
 	image, ok := lifecycle[n.Syscall.Name]
 	if ok {

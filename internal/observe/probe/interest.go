@@ -39,6 +39,9 @@ func wantedCalls(calls []call, interest *event.Interest) (wants [maxCalls]uint8)
 		default:
 			continue
 		}
+		if c.row.Flags&uint8(bpfCallFlagsCALL_ARGUMENT) != 0 {
+			wants[c.index] |= uint8(bpfWantSAMPLED)
+		}
 		switch {
 		case c.index >= 2*compatCalls:
 			sockets = true
@@ -75,6 +78,9 @@ func (p *Probe) SetInterest(i event.Interest) error {
 	wants := wantedCalls(p.kernel.calls, &i)
 	if err := p.kernel.objs.Wants.Set(wants); err != nil {
 		return fmt.Errorf("set the wanted calls: %w", err)
+	}
+	if err := p.kernel.setEntry(i.Latency || p.options.Latency, p.options.SampleArguments); err != nil {
+		return err
 	}
 	return p.kernel.setOptional(&i.Types)
 }

@@ -82,7 +82,7 @@ var lifeScenes = []scene{
 // sceneCommand is a command that plays a scene.
 func sceneCommand(name string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = []string{sceneEnv + "=" + name}
+	cmd.Env = []string{sceneEnv + "=" + name, steady}
 	return cmd
 }
 

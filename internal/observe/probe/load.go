@@ -23,6 +23,7 @@ const (
 	ringMin        = 512 << 10
 	lifecycleShare = 4
 	maxProcesses   = 65536
+	maxSamples     = 4096 // threads that make a call whose argument is sampled; 4 KiB each
 )
 
 // objects are the maps and programs that are loaded: all of bpfObjects, but of
@@ -31,6 +32,7 @@ type objects struct {
 	bpfMaps
 	bpfVariables
 	archPrograms
+	SysEnter         *ebpf.Program `ebpf:"sys_enter"`
 	SysExit          *ebpf.Program `ebpf:"sys_exit"`
 	TaskNewtask      *ebpf.Program `ebpf:"task_newtask"`
 	SchedProcessExec *ebpf.Program `ebpf:"sched_process_exec"`
@@ -42,7 +44,7 @@ type objects struct {
 
 // programs returns all programs.
 func (o *objects) programs() []*ebpf.Program {
-	return append(o.archPrograms.programs(), o.SysExit, o.TaskNewtask, o.SchedProcessExec, o.SchedProcessExit,
+	return append(o.archPrograms.programs(), o.SysEnter, o.SysExit, o.TaskNewtask, o.SchedProcessExec, o.SchedProcessExit,
 		o.CgroupMkdir, o.SignalDeliver, o.SchedSwitch)
 }
 
@@ -65,6 +67,7 @@ type kernelSide struct {
 	// optional are the programs for events that are only sent when asked for.
 	optional map[event.Type][]*ebpf.Program
 	attached map[event.Type][]link.Link
+	entry    link.Link // at the beginning of system calls
 }
 
 // loadKernelSide loads programs and maps. Nothing is attached yet.
@@ -122,8 +125,8 @@ func (k *kernelSide) configure(spec *ebpf.CollectionSpec, o *Options, epoch uint
 	}
 	for name, v := range map[string]any{
 		"boot_epoch": epoch, "own_tgid": own, "snaplen": uint32(o.Snaplen), "filter_processes": o.FilterProcesses,
-		"preemptible": preemptible(),
-		"wake_bytes":  [2]uint32{uint32(size / 4), uint32(size / lifecycleShare / 4)},
+		"preemptible": preemptible(), "sample_entries": o.SampleArguments,
+		"wake_bytes": [2]uint32{uint32(size / 4), uint32(size / lifecycleShare / 4)},
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
@@ -136,6 +139,9 @@ func (k *kernelSide) configure(spec *ebpf.CollectionSpec, o *Options, epoch uint
 	if o.FilterProcesses {
 		spec.Maps["process_filters"].MaxEntries = maxProcesses
 		spec.Maps["image_changes"].MaxEntries = maxProcesses
+	}
+	if o.SampleArguments {
+		spec.Maps["samples"].MaxEntries = maxSamples
 	}
 	spec.Maps["activity_rings"].InnerMap.MaxEntries = uint32(size)
 	spec.Maps["lifecycle_rings"].InnerMap.MaxEntries = uint32(size / lifecycleShare)
@@ -189,9 +195,9 @@ func (k *kernelSide) makeRings(size int) error {
 }
 
 // attach starts the programs: those about tasks first, so that no call of a task comes before it.
-func (k *kernelSide) attach(cgroups bool) error {
+func (k *kernelSide) attach(o *Options) error {
 	progs := []*ebpf.Program{k.objs.SchedProcessExit, k.objs.TaskNewtask, k.objs.SchedProcessExec}
-	if cgroups {
+	if o.OnCgroup != nil {
 		progs = append(progs, k.objs.CgroupMkdir)
 	}
 	for _, p := range append(progs, k.objs.SysExit) {
@@ -237,6 +243,27 @@ func (k *kernelSide) setOptional(types *event.TypeSet) error {
 	return nil
 }
 
+// setEntry attaches the program at the beginning of system calls while there is something for it to do.
+func (k *kernelSide) setEntry(time, sample bool) error {
+	if err := k.objs.TimeEntries.Set(time); err != nil {
+		return fmt.Errorf("measure how long calls take: %w", err)
+	}
+	switch on := k.entry != nil; {
+	case (time || sample) && !on:
+		l, err := link.AttachTracing(link.TracingOptions{Program: k.objs.SysEnter})
+		if err != nil {
+			return fmt.Errorf("attach %s: %w", k.objs.SysEnter, explain(err))
+		}
+		k.entry = l
+	case !time && !sample && on:
+		err := k.entry.Close()
+		if k.entry = nil; err != nil {
+			return fmt.Errorf("detach %s: %w", k.objs.SysEnter, err)
+		}
+	}
+	return nil
+}
+
 func closeLinks(links []link.Link) error {
 	var errs []error
 	for _, l := range links {
@@ -248,10 +275,13 @@ func closeLinks(links []link.Link) error {
 // detach stops all programs.
 func (k *kernelSide) detach() error {
 	errs := []error{closeLinks(k.links)}
+	if k.entry != nil {
+		errs = append(errs, k.entry.Close())
+	}
 	for _, links := range k.attached {
 		errs = append(errs, closeLinks(links))
 	}
-	k.links, k.attached = nil, map[event.Type][]link.Link{}
+	k.links, k.entry, k.attached = nil, nil, map[event.Type][]link.Link{}
 	return errors.Join(errs...)
 }
 

@@ -32,6 +32,9 @@ type scene struct {
 // sceneEnv tells a test binary which scene it is to play.
 const sceneEnv = "ROLLCAGE_PROBE_SCENE"
 
+// steady keeps Go's own signals from interrupting the calls of a scene.
+const steady = "GODEBUG=asyncpreemptoff=1"
+
 var allScenes = map[string]func() []string{}
 
 func TestMain(m *testing.M) {
@@ -130,7 +133,7 @@ func drain(t testing.TB, p *Probe, end uint64) []*event.Event {
 		if ev.Time() > end {
 			return all
 		}
-		c := new(event.Event)
+		c := &event.Event{CPU: ev.CPU, Latency: ev.Latency}
 		if err := c.Reset(bytes.Clone(ev.Bytes())); err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +143,11 @@ func drain(t testing.TB, p *Probe, end uint64) []*event.Event {
 
 // playAndWatch plays a scene in a child and returns its script and the events of that time.
 func playAndWatch(t *testing.T, s scene) (script, []*event.Event) {
-	p := sharedProbe(t)
+	return playAndWatchWith(t, sharedProbe(t), s)
+}
+
+func playAndWatchWith(t *testing.T, p *Probe, s scene) (script, []*event.Event) {
+	t.Helper()
 	var in event.Interest
 	in.AddSyscalls(s.syscalls...)
 	if err := p.SetInterest(in); err != nil {
@@ -150,7 +157,7 @@ func playAndWatch(t *testing.T, s scene) (script, []*event.Event) {
 	events := watch(t, p, func() {
 		cmd := exec.Command("/proc/self/exe")
 		cmd.Args = []string{"scene", "one two", ""}
-		cmd.Env = append(os.Environ(), sceneEnv+"="+s.name, "ROLLCAGE_X=y z")
+		cmd.Env = append(os.Environ(), sceneEnv+"="+s.name, "ROLLCAGE_X=y z", steady)
 		var stderr bytes.Buffer
 		cmd.Stderr = &stderr
 		out, err := cmd.Output()

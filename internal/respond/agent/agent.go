@@ -24,6 +24,8 @@ type Options struct {
 	// CanaryEvery is how often a harmless act of our own shows whether what
 	// happens on a live host is detected, see [Agent.Health]. 0 is never.
 	CanaryEvery time.Duration
+	// Loss says what is done when the source loses events; the zero Loss is nothing.
+	Loss Loss
 	// Captures say when what happens is recorded in capture files.
 	Captures Captures
 	// Matched, if set, is called with each match and the alert that was made
@@ -51,6 +53,7 @@ type Agent struct {
 	reloaded               atomic.Int64 // when, ns since the epoch, 0 for never
 
 	canary    canary
+	loss      lossWatch      // used by Run's goroutine alone
 	recorder  *recorder      // used by Run's goroutine alone
 	finishing sync.WaitGroup // captures that are being closed
 	counts    counts
@@ -73,6 +76,10 @@ func New(src event.Source, rules *Rules, d *alert.Delivery, opts Options) (*Agen
 	a.state.Store(&host.Stats{})
 	a.counts.adopt(rules)
 	a.recorder = newRecorder(a)
+	a.loss.Loss = opts.Loss
+	if a.loss.Make == nil {
+		a.loss.Make = lossAlert
+	}
 	a.rules = rules
 	a.working.Store(rules)
 	return a, nil
@@ -144,6 +151,9 @@ func (a *Agent) tend() error {
 	}
 	a.recorder.tend()
 	a.publish()
+	if a.opts.Live {
+		return a.loss.check(a, time.Now())
+	}
 	return nil
 }
 

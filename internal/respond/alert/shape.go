@@ -37,7 +37,7 @@ func (s Shape) Append(b []byte, a *Alert) []byte {
 		return b
 	}
 	b = append(b, " ("...)
-	for i, f := range a.Fields {
+	for i, f := range sorted(a.Fields) {
 		if i > 0 {
 			b = append(b, ' ')
 		}
@@ -103,14 +103,18 @@ func (s Shape) appendJSON(b []byte, a *Alert) []byte {
 	return append(b, '}')
 }
 
+// sorted returns the fields sorted by key.
+func sorted(fields []Field) []Field {
+	if slices.IsSortedFunc(fields, byKey) {
+		return fields
+	}
+	return slices.SortedFunc(slices.Values(fields), byKey)
+}
+
 // appendFields appends an object of the fields, sorted by key.
 func appendFields(b []byte, fields []Field) []byte {
-	if !slices.IsSortedFunc(fields, byKey) {
-		fields = slices.Clone(fields)
-		slices.SortFunc(fields, byKey)
-	}
 	b = append(b, '{')
-	for i, f := range fields {
+	for i, f := range sorted(fields) {
 		if i > 0 {
 			b = append(b, ',')
 		}

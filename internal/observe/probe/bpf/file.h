@@ -110,6 +110,44 @@ static __always_inline bool is_memfd(struct file *file)
 	return name[0] == 'm' && name[1] == 'e' && name[2] == 'm' && name[3] == 'f' && name[4] == 'd' && name[5] == ':';
 }
 
+// What a walk up a path needs of a dentry and of a mount. In every version so far these members follow each
+// other, so one read does for all; where they do not, each is read by itself.
+struct dentry_words {
+	struct dentry *parent;
+	u32 hash, len;
+	const u8 *name;
+};
+
+static __always_inline void read_dentry(struct dentry *dentry, struct dentry_words *w)
+{
+	if (bpf_core_field_offset(struct dentry, d_name) == bpf_core_field_offset(struct dentry, d_parent) + 8 &&
+	    bpf_core_field_offset(struct qstr, len) == 4 && bpf_core_field_offset(struct qstr, name) == 8) {
+		bpf_probe_read_kernel(w, sizeof(*w), (void *)dentry + bpf_core_field_offset(struct dentry, d_parent));
+		return;
+	}
+	w->parent = BPF_CORE_READ(dentry, d_parent);
+	w->len = BPF_CORE_READ(dentry, d_name.len);
+	w->name = BPF_CORE_READ(dentry, d_name.name);
+}
+
+struct mount_words {
+	struct mount *parent;
+	struct dentry *mountpoint, *root;
+};
+
+static __always_inline void read_mount(struct mount *mount, struct mount_words *w)
+{
+	if (bpf_core_field_offset(struct mount, mnt_mountpoint) == bpf_core_field_offset(struct mount, mnt_parent) + 8 &&
+	    bpf_core_field_offset(struct mount, mnt) == bpf_core_field_offset(struct mount, mnt_parent) + 16 &&
+	    bpf_core_field_offset(struct vfsmount, mnt_root) == 0) {
+		bpf_probe_read_kernel(w, sizeof(*w), (void *)mount + bpf_core_field_offset(struct mount, mnt_parent));
+		return;
+	}
+	w->parent = BPF_CORE_READ(mount, mnt_parent);
+	w->mountpoint = BPF_CORE_READ(mount, mnt_mountpoint);
+	w->root = BPF_CORE_READ(mount, mnt.mnt_root);
+}
+
 // prepend writes "/NAME" in front of what stands at s->path + off and returns
 // the new offset. Callers keep the offset in s->path_off between steps: what
 // comes from a map is any number to the verifier, so that it need not follow
@@ -132,31 +170,31 @@ static __always_inline u32 prepend(struct scratch *s, u32 off, const void *name,
 __noinline int walk_path(u64 dentry_at, u64 vfsmount_at, u32 root)
 {
 	struct scratch *s = scratch_of(root);
-	struct dentry *dentry = (void *)dentry_at, *parent, *top;
-	struct vfsmount *vfsmount = (void *)vfsmount_at;
-	struct mount *mount = (void *)vfsmount - bpf_core_field_offset(struct mount, mnt), *above;
+	struct mount *mount = (void *)vfsmount_at - bpf_core_field_offset(struct mount, mnt);
+	struct dentry *dentry = (void *)dentry_at;
+	struct dentry_words d = {};
+	struct mount_words m = {};
 	u32 off, i;
 
 	if (!s)
 		return MAX_PATH;
 	s->path_off = MAX_PATH;
-	top = BPF_CORE_READ(vfsmount, mnt_root);
+	read_mount(mount, &m);
 	for (i = 0; i < MAX_DEPTH; i++) {
-		if (dentry == top) {
-			above = BPF_CORE_READ(mount, mnt_parent);
-			if (above == mount || !above)
+		if (dentry == m.root) {
+			if (m.parent == mount || !m.parent)
 				break;
-			dentry = BPF_CORE_READ(mount, mnt_mountpoint);
-			mount = above;
-			top = BPF_CORE_READ(mount, mnt.mnt_root);
+			dentry = m.mountpoint;
+			mount = m.parent;
+			read_mount(mount, &m);
 			continue;
 		}
+		read_dentry(dentry, &d);
 		off = *(volatile u32 *)&s->path_off;
-		s->path_off = prepend(s, off, BPF_CORE_READ(dentry, d_name.name), BPF_CORE_READ(dentry, d_name.len));
-		parent = BPF_CORE_READ(dentry, d_parent);
-		if (parent == dentry || !parent)
+		s->path_off = prepend(s, off, d.name, d.len);
+		if (d.parent == dentry || !d.parent)
 			break;
-		dentry = parent;
+		dentry = d.parent;
 	}
 	off = *(volatile u32 *)&s->path_off;
 	if (off == MAX_PATH) {

@@ -10,6 +10,7 @@ enum want {
 	WANTED = 1,
 	OPTIONAL = 2, // subject to the filter by process
 	COMPAT = 4,   // the 32-bit call of this number is wanted
+	SAMPLED = 8,  // its argument is looked at when it begins, too
 };
 
 #define MAX_PROCESSES 65536

@@ -158,6 +158,13 @@ static __always_inline bool put_message(struct scratch *s, struct recipe *r)
 	return true;
 }
 
+static __always_inline bool is_unix(s64 fd)
+{
+	struct sock *sk = sock_of(fd);
+
+	return sk && BPF_CORE_READ(sk, __sk_common.skc_family) == AF_UNIX;
+}
+
 // put_socket makes the other parameters of calls on sockets.
 static __always_inline void put_socket(struct scratch *s, struct recipe *r)
 {
@@ -173,6 +180,13 @@ static __always_inline void put_socket(struct scratch *s, struct recipe *r)
 		break;
 	case KIND_SOCKADDR:
 		put_user_sockaddr(s, a, x);
+		break;
+	case KIND_PEERTUPLE:
+		put_tuple(fd, OUTBOUND, connected(s) && !is_unix(fd) ? 0 : a, x);
+		break;
+	case KIND_PEERADDR:
+		if (!connected(s) || !put_peer_sockaddr(s, sock_of(fd)))
+			put_user_sockaddr(s, a, x);
 		break;
 	case KIND_TUPLEOUT:
 		put_tuple(fd, OUTBOUND, r->arg == ARG_NONE ? 0 : a, x);

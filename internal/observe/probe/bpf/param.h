@@ -69,6 +69,8 @@ enum kind {
 	// Made by sockets, as are IN and OUT there.
 	KIND_SOCKADDR,   // address at argument A with length X
 	KIND_TUPLEOUT,   // of descriptor argument 0, remote end at argument A with length X; none if A is NONE
+	KIND_PEERTUPLE,  // TUPLEOUT of a connect: of the internet, the end that it has reached
+	KIND_PEERADDR,   // SOCKADDR of a connect, in the same way
 	KIND_TUPLEIN,    // the same, X points to the length
 	KIND_TUPLEACCEPT,
 	KIND_QUEUEPCT,   // backlog of the listening socket in argument 0

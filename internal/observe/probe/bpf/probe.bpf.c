@@ -12,17 +12,22 @@
 #include "arch.h"
 #include "record.h"
 #include "filter.h"
+#include "entry.h"
 #include "file.h"
 #include "socket.h"
 #include "param.h"
 #include "process.h"
 #include "rich.h"
 #include "message.h"
+#include "argument.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 // At most that many messages of a sendmmsg or recvmmsg get an event.
 #define MAX_MESSAGES 16
+
+// The longest address, a struct sockaddr_storage.
+#define MAX_SOCKADDR 128
 
 static __always_inline void start_call(struct scratch *s, struct call *call)
 {
@@ -330,10 +335,14 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 	s->compat = compat;
 	s->file = 0;
 	s->snaplen = snaplen;
+	if (time_entries)
+		s->latency = latency_of(bpf_get_current_pid_tgid(), index, s->ts - boot_epoch);
 	if (call->maker == MAKER_SOCKETCALL)
 		call = unpack_socketcall(s);
 	if (call) {
 		make(s, call);
+		if (call->flags & CALL_ARGUMENT)
+			check_argument(s, call);
 		submit_call(s, call);
 	}
 	end(s);
@@ -362,6 +371,44 @@ int sys_exit_steady(struct sys_exit_record *r)
 	return 0;
 }
 
+static __always_inline void on_enter(struct pt_regs *regs, u32 nr)
+{
+	u64 id = bpf_get_current_pid_tgid(), args[8] = {};
+	bool compat = false;
+	struct call *call;
+	u32 index;
+	u8 want;
+
+	index = call_index(nr, &compat);
+	if (index >= MAX_CALLS)
+		return;
+	bound(index, MAX_CALLS - 1);
+	want = wants[index];
+	if (!(want & WANTED) || id >> 32 == own_tgid)
+		return;
+	if (time_entries)
+		note_time(id, index);
+	if (!sample_entries || !(want & SAMPLED))
+		return;
+	call = bpf_map_lookup_elem(&calls, &index);
+	if (!call)
+		return;
+	syscall_args(regs, compat, args);
+	if (call->flags & CALL_CONNECTS)
+		take_sample(index, args[1], args[2] < MAX_SOCKADDR ? args[2] : MAX_SOCKADDR);
+	else
+		take_sample(index, call->flags & CALL_AT ? args[1] : args[0], 0);
+}
+
+SEC("tp_btf/sys_enter")
+int BPF_PROG(sys_enter, struct pt_regs *regs, long nr)
+{
+	hold();
+	on_enter(regs, nr);
+	release();
+	return 0;
+}
+
 #include "task.h"
 
 // Only to have the types in the object, for bpf2go.
@@ -370,5 +417,7 @@ const enum maker *unused_maker __attribute__((unused));
 const enum lane *unused_lane __attribute__((unused));
 const enum root *unused_root __attribute__((unused));
 const enum want *unused_want __attribute__((unused));
+const struct beside_tail *unused_tail __attribute__((unused));
+const enum beside *unused_beside __attribute__((unused));
 const enum call_flags *unused_call_flags __attribute__((unused));
 const enum translation_mode *unused_mode __attribute__((unused));

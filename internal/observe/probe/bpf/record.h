@@ -17,7 +17,7 @@
 #define MAX_PARAMS 20
 #define MAX_PLAIN_PARAMS 8
 
-#define MAX_EVENT 65000
+#define MAX_EVENT 65000 // with what is beside it, and its tail, still less than 64 KiB
 #define MAX_SNAPLEN 32768
 #define MAX_STRING 4096
 #define MAX_PATH 4096
@@ -76,6 +76,11 @@ enum call_flags {
 	CALL_SKIP_ZERO = 2, // a result of 0 is told by another program
 	CALL_IMAGE = 4,     // success changes what the process may do, see filter.h
 	CALL_MESSAGE = 8,   // the second argument is a message, or a vector of them
+	CALL_OPENS = 16,    // the argument is the name of a file that it opens
+	CALL_CONNECTS = 32, // the argument is the address of a socket that it connects to
+	CALL_EXECUTES = 64, // the argument is the name of a program
+	CALL_AT = 128,      // the name follows a descriptor that it may be relative to
+	CALL_ARGUMENT = CALL_OPENS | CALL_CONNECTS | CALL_EXECUTES,
 };
 
 // The functions that make an event.
@@ -128,11 +133,29 @@ struct scratch {
 	u64 iov;
 	u64 control;
 	u32 controllen;
-	u32 pad2;
 	u32 path_off; // where the path begins that is being built, see prepend
+	u64 latency;  // of the call in ns, 0 if not known
+	u32 beside;   // bytes behind the event that are no part of it
+	u32 beside_kind;
+	u32 name_off, name_end; // of the name that is compared, see argument.h
+	u64 base_dentry, base_mnt;
 
 	u8 path[MAX_PATH + 256];
 	u8 data[65536 + 2 * MAX_SNAPLEN]; // so that all that is masked stays inside
+};
+
+// What the bytes behind an event are.
+enum beside {
+	BESIDE_NOTHING,
+	BESIDE_PATH,   // where the file or socket is that the call has reached, as the argument does not say so plainly
+	BESIDE_SAMPLE, // the argument as it was when the call began, of one that failed
+};
+
+// A record that has more than its event ends with this; between them are its bytes.
+struct beside_tail {
+	u64 latency;
+	u32 bytes;
+	u32 kind;
 };
 
 struct {
@@ -221,6 +244,7 @@ static __always_inline struct scratch *begin(u32 root, u32 type)
 	// than ours and no mark.
 	*(volatile u64 *)&s->since = 1;
 	s->ts = bpf_ktime_get_boot_ns() + boot_epoch;
+	s->latency = 0;
 	*(volatile u64 *)&s->since = s->ts;
 	return s;
 }
@@ -240,6 +264,9 @@ static __always_inline void start_event(struct scratch *s, u32 type, u32 nparams
 	s->filled = 0;
 	s->pos = EVENT_HEADER + 2 * nparams;
 	s->param = 0;
+	s->name_off = s->name_end = 0;
+	s->beside = 0;
+	s->beside_kind = BESIDE_NOTHING;
 }
 
 // wakeup decides whether the reader is woken: only when it sleeps and a good part of the ring is used.
@@ -251,6 +278,17 @@ static __always_inline u64 wakeup(void *ring, u32 lane)
 	return BPF_RB_FORCE_WAKEUP;
 }
 
+// add_tail ends a record that has more than its event of len bytes and returns its length.
+static __always_inline u32 add_tail(struct scratch *s, u32 len)
+{
+	struct beside_tail tail = {.latency = s->latency, .bytes = s->beside, .kind = s->beside_kind};
+
+	len += s->beside;
+	bound(len, 0xffff);
+	__builtin_memcpy(s->data + len, &tail, sizeof(tail));
+	return len + sizeof(tail);
+}
+
 static __always_inline long send(struct scratch *s, void *rings, u32 lane)
 {
 	u32 cpu = bpf_get_smp_processor_id();
@@ -260,6 +298,8 @@ static __always_inline long send(struct scratch *s, void *rings, u32 lane)
 	if (!ring || len > MAX_EVENT)
 		return -1;
 	*(u32 *)(s->data + 16) = len;
+	if (s->latency || s->beside)
+		len = add_tail(s, len);
 	bound(len, 0xffff);
 	return bpf_ringbuf_output(ring, s->data, len, wakeup(ring, lane));
 }
@@ -347,6 +387,8 @@ static __always_inline void put_user_string(struct scratch *s, u64 addr)
 
 	if (addr && fits(s, MAX_STRING))
 		n = read_user_string(room(s), MAX_STRING, addr);
+	s->name_off = s->pos;
+	s->name_end = s->pos + (n > 0 ? n - 1 : 0);
 	put_len(s, n > 0 ? n : 0);
 }
 

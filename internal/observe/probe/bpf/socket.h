@@ -65,6 +65,14 @@ static __always_inline struct sock *sock_of(s64 fd)
 	return BPF_CORE_READ(socket, sk);
 }
 
+#define EINPROGRESS 115
+
+// connected reports whether a connect has got so far that its socket knows the other end.
+static __always_inline bool connected(struct scratch *s)
+{
+	return s->ret == 0 || s->ret == -EINPROGRESS;
+}
+
 // copy_unix_path copies a sun_path of len bytes behind n bytes of value, with a NUL, and returns how
 // many bytes of value that makes. An abstract name, which begins with a NUL, begins with @ here.
 static __always_inline u32 copy_unix_path(struct scratch *s, u32 n, const void *path, u32 len, bool user)
@@ -99,6 +107,29 @@ static __always_inline u32 copy_unix_path(struct scratch *s, u32 n, const void *
 	return n + at + got;
 }
 
+// put_peer_sockaddr puts the address of the other end of a socket of the internet as SOCKADDR; it reports whether it is one.
+static __always_inline bool put_peer_sockaddr(struct scratch *s, struct sock *sk)
+{
+	u8 *to = room(s);
+
+	if (!sk || !fits(s, 256))
+		return false;
+	to[0] = BPF_CORE_READ(sk, __sk_common.skc_family);
+	switch (to[0]) {
+	case AF_INET:
+		*(u32 *)(to + 1) = BPF_CORE_READ(sk, __sk_common.skc_daddr);
+		*(u16 *)(to + 5) = swap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		put_len(s, 7);
+		return true;
+	case AF_INET6:
+		bpf_probe_read_kernel(to + 1, 16, &sk->__sk_common.skc_v6_daddr);
+		*(u16 *)(to + 17) = swap16(BPF_CORE_READ(sk, __sk_common.skc_dport));
+		put_len(s, 19);
+		return true;
+	}
+	return false;
+}
+
 // put_user_sockaddr puts an address that the program holds as SOCKADDR.
 static __always_inline void put_user_sockaddr(struct scratch *s, u64 addr, u32 len)
 {
@@ -122,7 +153,10 @@ static __always_inline void put_user_sockaddr(struct scratch *s, u64 addr, u32 l
 		put_len(s, 19);
 		break;
 	case AF_UNIX:
-		put_len(s, copy_unix_path(s, 1, (void *)(addr + SUN_PATH), len - SUN_PATH, true));
+		len = copy_unix_path(s, 1, (void *)(addr + SUN_PATH), len - SUN_PATH, true);
+		s->name_off = s->pos + 1;
+		s->name_end = s->pos + len - 1;
+		put_len(s, len);
 		break;
 	default:
 		put_len(s, 1);

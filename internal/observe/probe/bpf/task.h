@@ -93,6 +93,8 @@ static __always_inline void on_sched_process_exec(struct task_struct *task, u32 
 		put_exit(s, old_pid, 0, 0);
 		submit(s, LANE_LIFECYCLE);
 	}
+	if (time_entries)
+		s->latency = latency_until(pid, s->ts - boot_epoch);
 	start_event(s, SYSCALL_EXECVE_19_X, 31, pid);
 	put_u64(s, 0);
 	put_exe_args(s, mm);
@@ -125,6 +127,7 @@ static __always_inline void on_sched_process_exit(struct task_struct *task)
 		return;
 	if (!BPF_CORE_READ(task, signal, live.counter))
 		forget_process(tgid);
+	forget_thread(BPF_CORE_READ(task, pid));
 	put_exit(s, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, exit_code), reaper_of(task));
 	submit(s, LANE_LIFECYCLE);
 	end(s);

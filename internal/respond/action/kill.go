@@ -1,0 +1,263 @@
+package action
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rollcage/internal/respond/policy"
+	"rollcage/internal/respond/scene"
+)
+
+// handle is a process that is pinned: signals reach it or nobody.
+type handle struct {
+	fd  int
+	pid int64
+	stat
+	container string
+}
+
+// pin opens a process. The number may be that of another one by then; what is
+// read after the opening is about the one that is pinned, if that still lives.
+func pin(pid int64) (*handle, error) {
+	if pid <= 0 {
+		return nil, errors.New("the process is not known")
+	}
+	fd, err := unix.PidfdOpen(int(pid), 0)
+	if err != nil {
+		if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+			err = ErrGone
+		}
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	h := &handle{fd: fd, pid: pid}
+	if h.stat, err = readStat(pid); err == nil {
+		h.container = containerOfProcess(pid)
+		err = h.signal(0)
+	}
+	if err != nil {
+		h.close()
+		return nil, fmt.Errorf("process %d: %w", pid, err)
+	}
+	return h, nil
+}
+
+func (h *handle) close() { unix.Close(h.fd) }
+
+func (h *handle) signal(sig unix.Signal) error {
+	err := unix.PidfdSendSignal(h.fd, sig, nil, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return ErrGone
+	}
+	return err
+}
+
+// ended waits until the process has ended.
+func (h *handle) ended(ctx context.Context) error {
+	for {
+		fds := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
+		n, err := unix.Poll(fds, 20)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return err
+		}
+		if n > 0 {
+			return nil
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("process %d does not end: %w", h.pid, context.Cause(ctx))
+		}
+	}
+}
+
+// identify pins the process at work in a scene. It is another one that has the
+// number by now if it started after the event, or is elsewhere.
+func (r *Runner) identify(sc *scene.Scene) (*handle, error) {
+	p := sc.Process()
+	if p == nil {
+		return nil, errors.New("the process is not known")
+	}
+	h, err := pin(p.PID)
+	if err != nil {
+		return nil, err
+	}
+	err = r.checkProcess(h.pid, h.stat, h.container)
+	switch {
+	case err != nil:
+	case sc.Boot <= 0:
+		err = errors.New("it is not known when the event happened, so not whether the process is still the same")
+	case h.start > sc.Boot:
+		err = fmt.Errorf("process %d: %w; another one has its number now", h.pid, ErrGone)
+	case h.container != sc.ContainerID():
+		err = fmt.Errorf("process %d: %w; one with its number is elsewhere", h.pid, ErrGone)
+	}
+	if err == nil && sc.Container != nil {
+		err = r.checkContainer(sc.Container, sc.Host)
+	}
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+func (r *Runner) kill(q *Request) (plan, error) {
+	if q.Target == policy.KillContainer {
+		return r.killContainer(q)
+	}
+	h, err := r.identify(q.Scene)
+	if err != nil {
+		return plan{}, err
+	}
+	name := fmt.Sprintf("kill process %d (%s)", h.pid, h.comm)
+	h.close() // the plan may never be carried out; then it is pinned again
+	if q.Target == policy.KillTree {
+		return plan{what: name + " and its descendants", act: func(ctx context.Context) (*Undo, error) {
+			return nil, r.killTree(ctx, q.Scene)
+		}}, nil
+	}
+	return plan{what: name, act: func(ctx context.Context) (*Undo, error) {
+		h, err := r.identify(q.Scene)
+		if err != nil {
+			return nil, err
+		}
+		defer h.close()
+		if err := h.signal(unix.SIGKILL); err != nil {
+			return nil, fmt.Errorf("process %d: %w", h.pid, err)
+		}
+		return nil, h.ended(ctx)
+	}}, nil
+}
+
+// maxTree bounds the processes of a tree.
+const maxTree = 4096
+
+// killTree kills a process and its descendants. All are stopped first, from the
+// top, so that none can start others meanwhile.
+func (r *Runner) killTree(ctx context.Context, sc *scene.Scene) error {
+	root, err := r.identify(sc)
+	if err != nil {
+		return err
+	}
+	tree := map[int64]*handle{root.pid: root}
+	defer func() {
+		for _, h := range tree {
+			h.close()
+		}
+	}()
+	if err := root.signal(unix.SIGSTOP); err != nil {
+		return fmt.Errorf("process %d: %w", root.pid, err)
+	}
+	var errs []error
+	refused := map[int64]bool{}
+	for again := true; again && ctx.Err() == nil && len(tree) < maxTree; {
+		again = false
+		for _, pid := range childrenOf(tree, refused) {
+			h, err := r.pinChild(pid, tree)
+			if err != nil {
+				refused[pid] = true
+				if !errors.Is(err, ErrGone) {
+					errs = append(errs, err)
+				}
+				continue
+			}
+			tree[pid] = h
+			again = true
+			if err := h.signal(unix.SIGSTOP); err != nil && !errors.Is(err, ErrGone) {
+				errs = append(errs, fmt.Errorf("process %d: %w", pid, err))
+			}
+		}
+	}
+	for _, h := range tree {
+		if err := h.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrGone) {
+			errs = append(errs, fmt.Errorf("process %d: %w", h.pid, err))
+		}
+	}
+	for _, h := range tree {
+		errs = append(errs, h.ended(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// pinChild pins a process whose parent is in the tree.
+func (r *Runner) pinChild(pid int64, tree map[int64]*handle) (*handle, error) {
+	h, err := pin(pid)
+	if err != nil {
+		return nil, err
+	}
+	parent := tree[h.ppid]
+	switch err = r.checkProcess(pid, h.stat, h.container); {
+	case err != nil:
+	case parent == nil:
+		err = ErrGone // it has another parent by now
+	case parent.container != h.container:
+		err = refuse("process %d is in another container than its parent", pid)
+	}
+	if err != nil {
+		h.close()
+		return nil, err
+	}
+	return h, nil
+}
+
+// childrenOf returns the processes outside of the tree whose parent is in it.
+func childrenOf(tree map[int64]*handle, without map[int64]bool) (pids []int64) {
+	entries, _ := filepath.Glob("/proc/[0-9]*")
+	for _, e := range entries {
+		pid, err := strconv.ParseInt(filepath.Base(e), 10, 64)
+		if err != nil || tree[pid] != nil || without[pid] {
+			continue
+		}
+		if s, err := readStat(pid); err == nil && tree[s.ppid] != nil && s.state != 'Z' {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// stopGrace is how much longer than its timeout a container may take to stop.
+const stopGrace = 10 * time.Second
+
+// signalAll sends a signal to the processes of a container; to those whose
+// parent is outside alone, if top is set. ErrGone says that there are none.
+func signalAll(c *scene.Container, sig unix.Signal, top bool) error {
+	pids, err := pidsOf(c)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		h, err := pin(pid)
+		if err != nil {
+			continue // it ended
+		}
+		if h.container == c.ID && !(top && containerOfProcess(h.ppid) == c.ID) {
+			err = h.signal(sig)
+		}
+		h.close()
+		if err != nil && !errors.Is(err, ErrGone) {
+			return fmt.Errorf("process %d: %w", pid, err)
+		}
+	}
+	return nil
+}
+
+// killAll kills the processes of a container until none is left.
+func killAll(ctx context.Context, c *scene.Container) error {
+	for {
+		switch err := signalAll(c, unix.SIGKILL, false); {
+		case errors.Is(err, ErrGone):
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("processes of container %s do not end: %w", containerName(c), context.Cause(ctx))
+		}
+	}
+}
