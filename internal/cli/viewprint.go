@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,10 +17,10 @@ import (
 	"rollcage/internal/observe/host"
 )
 
-// everyCall is the interest in all system calls, and what else the probe tells
-// anyway.
+// everyCall is the interest in all system calls and how long they take, and
+// what else the probe tells anyway.
 func everyCall() event.Interest {
-	var i event.Interest
+	i := event.Interest{Latency: true}
 	for _, s := range event.Syscalls() {
 		if len(s.Events) > 0 {
 			i.Syscalls.Add(s.Code)
@@ -129,6 +130,16 @@ func (f *feed) interest() event.Interest {
 	i.Latency = f.table != nil // many rank by it
 	return i
 }
+
+// showsLatency reports whether the view needs to know how long calls take.
+func (f *feed) showsLatency() bool {
+	if f.node != nil && slices.ContainsFunc(filter.UsedFields(f.node), isLatency) {
+		return true
+	}
+	return f.table != nil && slices.ContainsFunc(f.table.View.Columns, func(c view.Column) bool { return isLatency(c.Field) })
+}
+
+func isLatency(field string) bool { return strings.HasPrefix(field, "evt.latency") }
 
 func (f *feed) run(ctx context.Context, st *stream.Stream, w *bufio.Writer, p printer, count uint64) error {
 	f.started = time.Now()
