@@ -54,6 +54,7 @@ type detectOptions struct {
 	evidence   string
 	listen     server.Options
 	exitOnLoss bool
+	fold       time.Duration
 	captureDir string
 	captureFor time.Duration
 	captureMax int64
@@ -101,6 +102,7 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.BoolVarP(&opts.quiet, "quiet", "q", false, "no alerts on standard output")
 	f.DurationVar(&opts.duration, "for", 0, "stop after that `TIME`, 0 for never; live only")
 	f.BoolVar(&opts.watchRules, "watch-rules", true, "load the rules again, without a gap, when their files or the configuration change; SIGHUP always does; live only")
+	f.DurationVar(&opts.fold, "fold", 0, "hold back alerts like one of the last `TIME` and tell how many there were; 0 sends each")
 	f.BoolVar(&opts.exitOnLoss, "exit-on-loss", false, "stop with an error when events are lost; an alert says so in any case; live only")
 	f.StringVar(&opts.captureDir, "capture-dir", "", "with an alert begin a capture file in the `FOLDER`: the state of the host, the event, and what follows")
 	f.DurationVar(&opts.captureFor, "capture-for", 5*time.Second, "go on with it that `TIME` after the last alert; a rule may say otherwise")
@@ -165,7 +167,7 @@ func runDetect(ctx context.Context, stdout, stderr io.Writer, opts *detectOption
 }
 
 func (o *detectOptions) agentOptions() (agent.Options, error) {
-	opts := agent.Options{Live: o.Live()}
+	opts := agent.Options{Live: o.Live(), Fold: o.fold}
 	if o.Live() {
 		opts.CanaryEvery = agent.CanaryEvery
 		opts.Loss = agent.Loss{Alert: true, Every: lossReport, Exit: o.exitOnLoss}

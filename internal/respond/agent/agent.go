@@ -28,6 +28,9 @@ type Options struct {
 	Loss Loss
 	// Captures say when what happens is recorded in capture files.
 	Captures Captures
+	// Fold is for how long alerts like one that was sent are held back and
+	// counted; a summary follows. 0 sends each.
+	Fold time.Duration
 	// Matched, if set, is called with each match and the alert that was made
 	// of it, before the alert is sent. The match does not change; the event is
 	// valid until it returns. It returns false to have the alert not sent.
@@ -55,6 +58,7 @@ type Agent struct {
 	canary    canary
 	loss      lossWatch      // used by Run's goroutine alone
 	recorder  *recorder      // used by Run's goroutine alone
+	folder    *folder        // the same, nil without Fold
 	finishing sync.WaitGroup // captures that are being closed
 	counts    counts
 	alerts    atomic.Uint64
@@ -76,6 +80,9 @@ func New(src event.Source, rules *Rules, d *alert.Delivery, opts Options) (*Agen
 	a.state.Store(&host.Stats{})
 	a.counts.adopt(rules)
 	a.recorder = newRecorder(a)
+	if opts.Fold > 0 {
+		a.folder = newFolder(opts.Fold)
+	}
 	a.loss.Loss = opts.Loss
 	if a.loss.Make == nil {
 		a.loss.Make = lossAlert
@@ -97,6 +104,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	defer func() {
 		a.recorder.end()
 		a.finishing.Wait()
+		if a.folder != nil {
+			a.folder.flush(a.raise)
+		}
 		a.publish()
 	}()
 	if a.opts.CanaryEvery > 0 {
@@ -137,6 +147,17 @@ func (a *Agent) match(m *rule.Match, he *host.Event) {
 	if a.opts.Matched != nil && !a.opts.Matched(m, he, al) {
 		return
 	}
+	if a.folder != nil {
+		a.folder.due(al.Time, a.raise)
+		if a.folder.hold(he, al) {
+			return
+		}
+	}
+	a.raise(al)
+}
+
+// raise sends an alert of a rule.
+func (a *Agent) raise(al *alert.Alert) {
 	a.alerts.Add(1)
 	a.delivery.Send(al)
 }
@@ -150,6 +171,9 @@ func (a *Agent) tend() error {
 		a.takeNext()
 	}
 	a.recorder.tend()
+	if a.folder != nil && a.opts.Live {
+		a.folder.due(time.Now(), a.raise)
+	}
 	a.publish()
 	if a.opts.Live {
 		return a.loss.check(a, time.Now())

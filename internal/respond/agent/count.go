@@ -16,6 +16,7 @@ type Stats struct {
 	Source event.Stats
 	State  host.Stats // as of a moment ago
 	Alerts uint64     // raised by rules and sent
+	Folded uint64     // held back and counted in summaries
 	// Started is when the agent was made, Reloaded when rules were reloaded last, zero if never.
 	Started, Reloaded      time.Time
 	Reloads, ReloadsFailed uint64
@@ -45,6 +46,9 @@ func (a *Agent) Stats() Stats {
 	}
 	if at := a.reloaded.Load(); at != 0 {
 		s.Reloaded = time.Unix(0, at)
+	}
+	if a.folder != nil {
+		s.Folded = a.folder.folded.Load()
 	}
 	return s
 }

@@ -63,6 +63,7 @@ var metrics = []metric{
 		func(s *Sample) float64 { return float64(s.Agent.Source.Skipped) }},
 	{"", "", "rollcage_rules", "Rules at work.", Base, gauge, one, func(s *Sample) float64 { return float64(s.Agent.RulesLoaded) }},
 	{"", "", "rollcage_alerts_total", "Alerts that rules raised.", Base, counter, one, func(s *Sample) float64 { return float64(s.Agent.Alerts) }},
+	{"", "", "rollcage_alerts_folded_total", "Alerts that were held back and counted in summaries.", Base, counter, one, func(s *Sample) float64 { return float64(s.Agent.Folded) }},
 	{"", "", "rollcage_canary_ok", "1 if an act of Rollcage's own was detected lately.", Base, gauge, one, func(s *Sample) float64 { return truth(s.Health.OK) }},
 	{"", "", "rollcage_canary_lag_seconds", "Time from the last detected canary act until it was judged.", Base, gauge, one,
 		func(s *Sample) float64 { return s.Health.Lag.Seconds() }},
