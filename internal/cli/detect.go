@@ -78,10 +78,10 @@ gives its alerts. Rules files for Falco load as they are.`,
   rollcage detect --disable 'Shell run in a container' --disable tag=network`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			opts, err := rereadDetectOptions(cmd)
-			if err != nil {
-				return err
+			if config := cmd.Flags().Lookup("config"); config != nil {
+				opts.config = config.Value.String()
 			}
+			opts.again = func() (*detectOptions, error) { return rereadDetectOptions(cmd) }
 			return runDetect(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr(), opts)
 		},
 	}

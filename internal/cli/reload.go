@@ -86,6 +86,7 @@ func (o *detectOptions) watched() []string {
 
 // rereadDetectOptions returns the options as they would be if the command was
 // started now: those of the command line stay, configuration is read again.
+// Only those that say which rules run are for use: the source stays open.
 func rereadDetectOptions(cmd *cobra.Command) (*detectOptions, error) {
 	var opts detectOptions
 	now := &cobra.Command{}
@@ -101,7 +102,6 @@ func rereadDetectOptions(cmd *cobra.Command) (*detectOptions, error) {
 		opts.config = config.Value.String()
 		errs = append(errs, applyConfig(now.Flags(), opts.config, config.Changed, os.LookupEnv))
 	}
-	opts.again = func() (*detectOptions, error) { return rereadDetectOptions(cmd) }
 	return &opts, errors.Join(errs...)
 }
 
@@ -109,6 +109,9 @@ func copyFlag(to, from *pflag.Flag) error {
 	to.Changed = true
 	if list, ok := from.Value.(pflag.SliceValue); ok {
 		return to.Value.(pflag.SliceValue).Replace(list.GetSlice())
+	}
+	if from.Value.String() == "" { // an alias for another flag does not say what it was set to
+		return nil
 	}
 	return to.Value.Set(from.Value.String())
 }
