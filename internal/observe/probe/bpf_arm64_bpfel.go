@@ -28,6 +28,30 @@ type bpfBesideTail struct {
 	Kind    uint32
 }
 
+type bpfBoxClass uint32
+
+const (
+	bpfBoxClassBOX_FILE    bpfBoxClass = 0
+	bpfBoxClassBOX_INET    bpfBoxClass = 1
+	bpfBoxClassBOX_UNIX    bpfBoxClass = 2
+	bpfBoxClassBOX_PIPE    bpfBoxClass = 3
+	bpfBoxClassBOX_OTHER   bpfBoxClass = 4
+	bpfBoxClassBOX_CLASSES bpfBoxClass = 5
+)
+
+type bpfBoxFile struct {
+	_   structs.HostLayout
+	Ino uint64
+	Dev uint32
+	Pad uint32
+}
+
+type bpfBoxPort struct {
+	_       structs.HostLayout
+	Port    uint32
+	Snaplen uint32
+}
+
 type bpfCall struct {
 	_       structs.HostLayout
 	Type    uint16
@@ -223,8 +247,10 @@ type bpfScratch struct {
 	Latency    uint64
 	Beside     uint32
 	BesideKind uint32
+	Alone      uint32
 	NameOff    uint32
 	NameEnd    uint32
+	_          [4]byte
 	BaseDentry uint64
 	BaseMnt    uint64
 	Path       [4352]uint8
@@ -257,6 +283,8 @@ const (
 	bpfWantOPTIONAL bpfWant = 2
 	bpfWantCOMPAT   bpfWant = 4
 	bpfWantSAMPLED  bpfWant = 8
+	bpfWantBOXED    bpfWant = 16
+	bpfWantDATA     bpfWant = 32
 )
 
 // Names of all BPF objects in the ELF.
@@ -264,6 +292,9 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapActivityRings     = "activity_rings"
+	bpfMapBox               = "box"
+	bpfMapBoxCgroups        = "box_cgroups"
+	bpfMapBoxFiles          = "box_files"
 	bpfMapCalls             = "calls"
 	bpfMapDrops             = "drops"
 	bpfMapEntryTimes        = "entry_times"
@@ -285,8 +316,14 @@ const (
 	bpfProgSysExitSteady    = "sys_exit_steady"
 	bpfProgTaskNewtask      = "task_newtask"
 	bpfVarBootEpoch         = "boot_epoch"
+	bpfVarBoxHasFiles       = "box_has_files"
+	bpfVarBoxLost           = "box_lost"
+	bpfVarBoxPorts          = "box_ports"
+	bpfVarBoxScoped         = "box_scoped"
+	bpfVarBoxSnaplens       = "box_snaplens"
 	bpfVarChangesLost       = "changes_lost"
 	bpfVarFilterProcesses   = "filter_processes"
+	bpfVarHasBox            = "has_box"
 	bpfVarOwnTgid           = "own_tgid"
 	bpfVarPreemptible       = "preemptible"
 	bpfVarReaderWaits       = "reader_waits"
@@ -295,6 +332,7 @@ const (
 	bpfVarTimeEntries       = "time_entries"
 	bpfVarUnusedBeside      = "unused_beside"
 	bpfVarUnusedCallFlags   = "unused_call_flags"
+	bpfVarUnusedClass       = "unused_class"
 	bpfVarUnusedKind        = "unused_kind"
 	bpfVarUnusedLane        = "unused_lane"
 	bpfVarUnusedMaker       = "unused_maker"
@@ -364,6 +402,9 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	ActivityRings  *ebpf.MapSpec `ebpf:"activity_rings"`
+	Box            *ebpf.MapSpec `ebpf:"box"`
+	BoxCgroups     *ebpf.MapSpec `ebpf:"box_cgroups"`
+	BoxFiles       *ebpf.MapSpec `ebpf:"box_files"`
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
@@ -382,8 +423,14 @@ type bpfMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfVariableSpecs struct {
 	BootEpoch       *ebpf.VariableSpec `ebpf:"boot_epoch"`
+	BoxHasFiles     *ebpf.VariableSpec `ebpf:"box_has_files"`
+	BoxLost         *ebpf.VariableSpec `ebpf:"box_lost"`
+	BoxPorts        *ebpf.VariableSpec `ebpf:"box_ports"`
+	BoxScoped       *ebpf.VariableSpec `ebpf:"box_scoped"`
+	BoxSnaplens     *ebpf.VariableSpec `ebpf:"box_snaplens"`
 	ChangesLost     *ebpf.VariableSpec `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.VariableSpec `ebpf:"filter_processes"`
+	HasBox          *ebpf.VariableSpec `ebpf:"has_box"`
 	OwnTgid         *ebpf.VariableSpec `ebpf:"own_tgid"`
 	Preemptible     *ebpf.VariableSpec `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.VariableSpec `ebpf:"reader_waits"`
@@ -392,6 +439,7 @@ type bpfVariableSpecs struct {
 	TimeEntries     *ebpf.VariableSpec `ebpf:"time_entries"`
 	UnusedBeside    *ebpf.VariableSpec `ebpf:"unused_beside"`
 	UnusedCallFlags *ebpf.VariableSpec `ebpf:"unused_call_flags"`
+	UnusedClass     *ebpf.VariableSpec `ebpf:"unused_class"`
 	UnusedKind      *ebpf.VariableSpec `ebpf:"unused_kind"`
 	UnusedLane      *ebpf.VariableSpec `ebpf:"unused_lane"`
 	UnusedMaker     *ebpf.VariableSpec `ebpf:"unused_maker"`
@@ -424,6 +472,9 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	ActivityRings  *ebpf.Map `ebpf:"activity_rings"`
+	Box            *ebpf.Map `ebpf:"box"`
+	BoxCgroups     *ebpf.Map `ebpf:"box_cgroups"`
+	BoxFiles       *ebpf.Map `ebpf:"box_files"`
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
@@ -440,6 +491,9 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.ActivityRings,
+		m.Box,
+		m.BoxCgroups,
+		m.BoxFiles,
 		m.Calls,
 		m.Drops,
 		m.EntryTimes,
@@ -459,8 +513,14 @@ func (m *bpfMaps) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfVariables struct {
 	BootEpoch       *ebpf.Variable `ebpf:"boot_epoch"`
+	BoxHasFiles     *ebpf.Variable `ebpf:"box_has_files"`
+	BoxLost         *ebpf.Variable `ebpf:"box_lost"`
+	BoxPorts        *ebpf.Variable `ebpf:"box_ports"`
+	BoxScoped       *ebpf.Variable `ebpf:"box_scoped"`
+	BoxSnaplens     *ebpf.Variable `ebpf:"box_snaplens"`
 	ChangesLost     *ebpf.Variable `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.Variable `ebpf:"filter_processes"`
+	HasBox          *ebpf.Variable `ebpf:"has_box"`
 	OwnTgid         *ebpf.Variable `ebpf:"own_tgid"`
 	Preemptible     *ebpf.Variable `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.Variable `ebpf:"reader_waits"`
@@ -469,6 +529,7 @@ type bpfVariables struct {
 	TimeEntries     *ebpf.Variable `ebpf:"time_entries"`
 	UnusedBeside    *ebpf.Variable `ebpf:"unused_beside"`
 	UnusedCallFlags *ebpf.Variable `ebpf:"unused_call_flags"`
+	UnusedClass     *ebpf.Variable `ebpf:"unused_class"`
 	UnusedKind      *ebpf.Variable `ebpf:"unused_kind"`
 	UnusedLane      *ebpf.Variable `ebpf:"unused_lane"`
 	UnusedMaker     *ebpf.Variable `ebpf:"unused_maker"`

@@ -68,6 +68,9 @@ func (c *eventClock) watermark() uint64 {
 	return c.mark
 }
 
+// now is the time by the clock of the events.
+func (c *eventClock) now() uint64 { return c.epoch + uint64(clock(unix.CLOCK_BOOTTIME)) }
+
 // close frees all but the notes, which a Next may still look at: see remains.
 func (c *eventClock) close() error { return unix.Munmap(c.counts) }
 

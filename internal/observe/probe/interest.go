@@ -56,6 +56,42 @@ func wantedCalls(calls []call, interest *event.Interest) (wants [maxCalls]uint8)
 	return wants
 }
 
+// boxCalls adds to the table what the black box keeps.
+func boxCalls(wants *[maxCalls]uint8, calls []call, box *BoxOptions) {
+	codes := box.Interest.Syscalls
+	for _, info := range event.All() {
+		if box.Interest.Types.Has(info.Type) && info.Origin == event.OriginSyscall {
+			addCarried(&codes, info.Type)
+		}
+	}
+	for _, c := range calls {
+		if !stateCalls.Has(c.code) && !codes.Has(c.code) {
+			continue
+		}
+		wants[c.index] |= uint8(bpfWantBOXED)
+		if carriesData(&c.row) {
+			wants[c.index] |= uint8(bpfWantDATA)
+		}
+		if c.index >= compatCalls && c.index < 2*compatCalls {
+			wants[c.index-compatCalls] |= uint8(bpfWantCOMPAT)
+		}
+		if c.index >= 2*compatCalls {
+			wants[compatCalls+socketcallNr] |= uint8(bpfWantBOXED)
+		}
+	}
+}
+
+// carriesData reports whether a call's event has a parameter that is cut to the snaplen.
+func carriesData(row *bpfCall) bool {
+	for _, r := range row.Params {
+		switch bpfKind(r.Kind) {
+		case bpfKindKIND_IN, bpfKindKIND_OUT, bpfKindKIND_IOVIN, bpfKindKIND_IOVOUT, bpfKindKIND_MSGIN, bpfKindKIND_MSGOUT:
+			return true
+		}
+	}
+	return false
+}
+
 // addCarried adds the calls that are carried by an event type.
 func addCarried(codes *event.CodeSet, t event.Type) {
 	for _, s := range event.Syscalls() {
@@ -76,6 +112,9 @@ func (p *Probe) SetInterest(i event.Interest) error {
 		return errClosed
 	}
 	wants := wantedCalls(p.kernel.calls, &i)
+	if p.options.Box != nil {
+		boxCalls(&wants, p.kernel.calls, p.options.Box)
+	}
 	if err := p.kernel.objs.Wants.Set(wants); err != nil {
 		return fmt.Errorf("set the wanted calls: %w", err)
 	}

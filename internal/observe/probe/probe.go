@@ -44,6 +44,8 @@ type Options struct {
 	// succeeded it cannot hide. A call that fails with another argument than it was begun with is told twice, once with each.
 	// It costs as much as Latency, the named calls 100 ns more.
 	SampleArguments bool
+	// Box, if set, is what the black box keeps: see Probe.BlackBox.
+	Box *BoxOptions
 	// OnCgroup, if set, is told the path of every new cgroup at once, in the
 	// hierarchy that it is made in, by a goroutine of the probe.
 	OnCgroup func(path string)
@@ -59,6 +61,7 @@ type Probe struct {
 	notices  *noticeReader
 	snapshot *event.Snapshot
 	options  Options
+	box      *BlackBox
 	backlog  backlog   // of the time in which the snapshot was taken
 	beside   beside    // what records carry beside their events
 	included *included // while events may be older than the snapshot
@@ -115,6 +118,11 @@ func (p *Probe) start(o *Options, epoch uint64) error {
 	p.remains.waiter = p.waiter
 	if o.OnCgroup != nil {
 		if p.notices, err = startNotices(p.kernel.objs.Notices, o.OnCgroup); err != nil {
+			return err
+		}
+	}
+	if o.Box != nil {
+		if p.box, err = openBox(p.kernel, o.Box, p.clock.now); err != nil {
 			return err
 		}
 	}
@@ -182,6 +190,9 @@ func (p *Probe) take(ev *event.Event) ([]byte, uint16) {
 	return p.backlog.next(p.merge)
 }
 
+// BlackBox returns the black box, nil if the probe was opened without one.
+func (p *Probe) BlackBox() *BlackBox { return p.box }
+
 // Stats returns what was handed out and what was lost so far.
 func (p *Probe) Stats() event.Stats {
 	p.mu.Lock()
@@ -211,6 +222,9 @@ func (p *Probe) Close() error {
 	}
 	p.closed.Store(true)
 	errs := []error{p.kernel.detach()}
+	if p.box != nil {
+		errs = append(errs, p.box.close())
+	}
 	if p.waiter != nil {
 		errs = append(errs, p.waiter.stop())
 	}

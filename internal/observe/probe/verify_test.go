@@ -18,7 +18,7 @@ func TestEveryProgramIsVerifiedWithinItsBudget(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, on := range map[string]bool{"sample_entries": true, "filter_processes": true, "preemptible": preemptible()} { // all that may run
+	for name, on := range map[string]bool{"sample_entries": true, "has_box": true, "filter_processes": true, "preemptible": preemptible()} { // all that may run
 		if err := spec.Variables[name].Set(on); err != nil {
 			t.Fatal(err)
 		}

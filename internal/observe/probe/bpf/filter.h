@@ -11,6 +11,8 @@ enum want {
 	OPTIONAL = 2, // subject to the filter by process
 	COMPAT = 4,   // the 32-bit call of this number is wanted
 	SAMPLED = 8,  // its argument is looked at when it begins, too
+	BOXED = 16,   // goes into the black box
+	DATA = 32,    // carries data, of which the box may keep another length
 };
 
 #define MAX_PROCESSES 65536

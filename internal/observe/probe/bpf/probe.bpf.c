@@ -20,6 +20,7 @@
 #include "rich.h"
 #include "message.h"
 #include "argument.h"
+#include "box.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -149,7 +150,8 @@ __noinline int make_messages(void)
 	for (i = 1; i < MAX_MESSAGES; i++) {
 		if (i >= total)
 			break;
-		submit(s, LANE_ACTIVITY);
+		if (!s->alone)
+			submit(s, LANE_ACTIVITY);
 		s->ret = total;
 		make_socket(i);
 	}
@@ -268,7 +270,7 @@ static __always_inline struct call *unpack_socketcall(struct scratch *s)
 	at = bpf_map_lookup_elem(&socketcalls, &sub);
 	index = at ? *at : MAX_CALLS - 1; // which is never used
 	bound(index, MAX_CALLS - 1);
-	if (!(wants[index] & WANTED))
+	if (!(wants[index] & (WANTED | BOXED)))
 		return NULL;
 	s->call = index;
 	for (i = 0; i < 6; i++)
@@ -302,10 +304,30 @@ static __always_inline u32 call_index(u32 nr, bool *compat)
 	return index;
 }
 
-static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
+// make_boxed makes the event for the black box; it reports whether it is good for the rings as well.
+static __always_inline bool make_boxed(void *ctx, struct scratch *s, struct call *call, bool data)
+{
+	s64 ret = s->ret;
+
+	if (data)
+		s->snaplen = box_snaplen((s32)s->args[0]);
+	s->alone = 1;
+	make(s, call);
+	s->alone = 0;
+	if (call->flags & CALL_ARGUMENT)
+		check_argument(s, call);
+	keep(ctx, s);
+	if (call->maker != MAKER_MESSAGES && s->snaplen == snaplen)
+		return true;
+	s->snaplen = snaplen;
+	s->ret = ret; // that of one message is in its place
+	return false;
+}
+
+static __always_inline void on_exit(void *ctx, struct pt_regs *regs, s64 ret)
 {
 	u32 nr = syscall_nr(regs), index, tgid;
-	bool compat = false;
+	bool compat = false, boxed, sent;
 	struct scratch *s;
 	struct call *call;
 	u8 want;
@@ -315,13 +337,15 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 		return;
 	bound(index, MAX_CALLS - 1);
 	want = wants[index];
-	if (!(want & WANTED))
+	if (!(want & (WANTED | BOXED)))
 		return;
 	tgid = bpf_get_current_pid_tgid() >> 32;
 	call = bpf_map_lookup_elem(&calls, &index);
 	if (tgid == own_tgid || !call || (call->flags & CALL_SKIP_ZERO && !ret))
 		return;
-	if (want & OPTIONAL && !process_wants(tgid, call->code))
+	sent = want & WANTED && (!(want & OPTIONAL) || process_wants(tgid, call->code));
+	boxed = want & BOXED && in_box();
+	if (!sent && !boxed)
 		return;
 	s = begin(ROOT_SYSCALL, call->type);
 	if (!s)
@@ -340,10 +364,15 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 	if (call->maker == MAKER_SOCKETCALL)
 		call = unpack_socketcall(s);
 	if (call) {
-		make(s, call);
-		if (call->flags & CALL_ARGUMENT)
-			check_argument(s, call);
-		submit_call(s, call);
+		if (boxed)
+			boxed = make_boxed(ctx, s, call, want & DATA);
+		if (sent && !boxed) {
+			make(s, call);
+			if (call->flags & CALL_ARGUMENT)
+				check_argument(s, call);
+		}
+		if (sent)
+			submit_call(s, call);
 	}
 	end(s);
 }
@@ -351,7 +380,7 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-	on_exit(regs, ret);
+	on_exit(ctx, regs, ret);
 	return 0;
 }
 
@@ -367,7 +396,7 @@ struct sys_exit_record {
 SEC("tp/raw_syscalls/sys_exit")
 int sys_exit_steady(struct sys_exit_record *r)
 {
-	on_exit((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), r->ret);
+	on_exit(r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), r->ret);
 	return 0;
 }
 
@@ -418,6 +447,7 @@ const enum lane *unused_lane __attribute__((unused));
 const enum root *unused_root __attribute__((unused));
 const enum want *unused_want __attribute__((unused));
 const struct beside_tail *unused_tail __attribute__((unused));
+const enum box_class *unused_class __attribute__((unused));
 const enum beside *unused_beside __attribute__((unused));
 const enum call_flags *unused_call_flags __attribute__((unused));
 const enum translation_mode *unused_mode __attribute__((unused));

@@ -137,6 +137,7 @@ struct scratch {
 	u64 latency;  // of the call in ns, 0 if not known
 	u32 beside;   // bytes behind the event that are no part of it
 	u32 beside_kind;
+	u32 alone; // the event goes into the box only
 	u32 name_off, name_end; // of the name that is compared, see argument.h
 	u64 base_dentry, base_mnt;
 
@@ -289,17 +290,28 @@ static __always_inline u32 add_tail(struct scratch *s, u32 len)
 	return len + sizeof(tail);
 }
 
+#define MAX_WHOLE (MAX_EVENT + 400) // with its tail; what is beside an event only fits where fits says so
+
+// finish ends the event, and the record with it, whose length it returns. It may be called again.
+static __always_inline u32 finish(struct scratch *s)
+{
+	u32 len = s->pos;
+
+	*(u32 *)(s->data + 16) = len;
+	if (s->latency || s->beside)
+		len = add_tail(s, len);
+	return len;
+}
+
 static __always_inline long send(struct scratch *s, void *rings, u32 lane)
 {
 	u32 cpu = bpf_get_smp_processor_id();
 	void *ring = bpf_map_lookup_elem(rings, &cpu);
-	u32 len = s->pos;
+	u32 len;
 
-	if (!ring || len > MAX_EVENT)
+	if (!ring || s->pos > MAX_EVENT)
 		return -1;
-	*(u32 *)(s->data + 16) = len;
-	if (s->latency || s->beside)
-		len = add_tail(s, len);
+	len = finish(s);
 	bound(len, 0xffff);
 	return bpf_ringbuf_output(ring, s->data, len, wakeup(ring, lane));
 }

@@ -11,6 +11,8 @@
 
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define S_IFREG 0100000
+#define S_IFIFO 0010000
 
 // Offsets in the sockaddr structs of programs.
 #define SIN_PORT 2

@@ -1,0 +1,227 @@
+package probe
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"rollcage/internal/observe/event"
+)
+
+func init() {
+	allScenes["writes for the box"] = func() []string {
+		inTemp()
+		text := []byte(strings.Repeat("x", 300))
+		file := must(unix.Open("file", unix.O_CREAT|unix.O_RDWR, 0o600))
+		chosen := must(unix.Open(os.Getenv("ROLLCAGE_CHOSEN"), unix.O_WRONLY, 0))
+		var p [2]int
+		check(unix.Pipe(p[:]))
+		for _, fd := range []int{file, chosen, p[1]} {
+			must(unix.Write(fd, text))
+		}
+		l := must(unix.Socket(unix.AF_INET, unix.SOCK_DGRAM, 0))
+		check(unix.Bind(l, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}))
+		check(unix.Sendto(l, text, 0, must(unix.Getsockname(l))))
+		return []string{
+			fmt.Sprintf("SYSCALL_WRITE_X res=300 data=%q fd=%d size=300", text[:10], file),
+			fmt.Sprintf("SYSCALL_WRITE_X res=300 data=%q fd=%d size=300", text[:250], chosen),
+			fmt.Sprintf("SYSCALL_WRITE_X res=300 data=%q fd=%d size=300", text[:200], p[1]),
+			fmt.Sprintf("SOCKET_SENDTO_X res=300 data=%q fd=%d size=300 tuple=*", text[:100], l),
+			"PROCEXIT_1_E status=0 *",
+		}
+	}
+}
+
+// boxLines returns the events of a thread that a box has.
+func boxLines(t *testing.T, rec *Recording, tid int, types ...event.Type) []string {
+	t.Helper()
+	var lines []string
+	var ev event.Event
+	last := uint64(0)
+	for {
+		err := rec.Next(&ev)
+		if errors.Is(err, io.EOF) {
+			return lines
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ev.Time() < last {
+			t.Fatal("time goes back")
+		}
+		last = ev.Time()
+		lines = append(lines, of([]*event.Event{&ev}, tid, types...)...)
+	}
+}
+
+func TestTheBoxHasWhatNobodyAskedFor(t *testing.T) {
+	chosen := t.TempDir() + "/chosen"
+	check(os.WriteFile(chosen, nil, 0o600))
+	t.Setenv("ROLLCAGE_CHOSEN", chosen)
+	var in event.Interest
+	in.AddSyscalls("write", "sendto")
+	p := openProbe(t, Options{Box: &BoxOptions{
+		Interest: in, Snaplens: BoxSnaplens{File: 10, Inet: 100, Pipe: 200}, Files: map[string]int{chosen: 250},
+	}})
+	before := uint64(time.Now().UnixNano())
+	s := scene{name: "writes for the box"}
+	sc, events := playAndWatchWith(t, p, s)
+	if got := of(events, sc.TID, event.SYSCALL_WRITE_X, event.SOCKET_SENDTO_X); len(got) > 0 {
+		t.Errorf("the rings have it too: %v", got)
+	}
+	rec, err := p.BlackBox().Read(before)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Reaches != before {
+		t.Errorf("the box reaches back to %d only, want %d", rec.Reaches, before)
+	}
+	got := boxLines(t, rec, sc.TID, event.SYSCALL_WRITE_X, event.SOCKET_SENDTO_X, event.PROCEXIT_1_E)
+	wantLines(t, got[:4], sc.Want[:4]...)
+	wantLines(t, got[len(got)-1:], sc.Want[4])
+
+	s.syscalls = []string{"write"} // and now the rings want it, in their own length
+	sc, events = playAndWatchWith(t, p, s)
+	wantLines(t, of(events, sc.TID, event.SYSCALL_WRITE_X)[:1],
+		strings.Replace(sc.Want[0], strings.Repeat("x", 10), strings.Repeat("x", 80), 1))
+	if rec, err = p.BlackBox().Read(before); err != nil {
+		t.Fatal(err)
+	}
+	wantLines(t, boxLines(t, rec, sc.TID, event.SYSCALL_WRITE_X)[:1], sc.Want[0])
+}
+
+func TestABoxThatIsFullHasTheNewest(t *testing.T) {
+	p := openProbe(t, Options{Box: &BoxOptions{Size: 256 << 10}})
+	go consume(p)
+	cmd := sceneCommand("flood")
+	if err := cmd.Run(); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := p.BlackBox().Read(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rec.Reaches <= p.BlackBox().since || rec.Reaches > rec.Until {
+		t.Errorf("the box reaches back to %d, it began at %d", rec.Reaches, p.BlackBox().since)
+	}
+	n := rec.Len()
+	if lines := boxLines(t, rec, cmd.Process.Pid, event.PROCEXIT_1_E); len(lines) == 0 || n > 2*256<<10/50 {
+		t.Errorf("%d events, the end of the flood among them: %v", n, lines)
+	}
+	again, err := p.BlackBox().Read(0) // what was read stays
+	if err != nil || again.Len() < n/2 {
+		t.Errorf("%d events at the second look, %v", again.Len(), err)
+	}
+}
+
+func TestTheBoxKeepsToItsCgroups(t *testing.T) {
+	p := openProbe(t, Options{Box: &BoxOptions{Cgroups: []uint64{math.MaxUint64}}})
+	if err := sceneCommand("flood").Run(); err != nil {
+		t.Fatal(err)
+	}
+	rec, err := p.BlackBox().Read(0)
+	if err != nil || rec.Len() > 0 {
+		t.Errorf("%d events of a cgroup that does not exist, %v", rec.Len(), err)
+	}
+	if err := p.BlackBox().SetScope([]uint64{ownCgroup(t)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := sceneCommand("flood").Run(); err != nil {
+		t.Fatal(err)
+	}
+	if rec, err = p.BlackBox().Read(0); err != nil || rec.Len() < floodSize/2 {
+		t.Errorf("%d events of our own cgroup, %v", rec.Len(), err)
+	}
+}
+
+// ownCgroup returns the id of the cgroup that the test runs in.
+func ownCgroup(t *testing.T) uint64 {
+	root := cgroupRoot(t)
+	for line := range strings.Lines(string(must(os.ReadFile("/proc/self/cgroup")))) {
+		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
+			var st unix.Stat_t
+			if err := unix.Stat(root+path, &st); err != nil {
+				t.Skip(err)
+			}
+			return st.Ino
+		}
+	}
+	t.Skip("no cgroup v2")
+	return 0
+}
+
+// boxMemory makes the memory of a box into which records of these times were written.
+func boxMemory(size int, times ...uint64) (mem []byte, head uint64) {
+	mem = make([]byte, size)
+	for _, ts := range times {
+		ev := must(event.Append(nil, ts, 1, event.SYSCALL_CLOSE_X, 0, 1))
+		rec := binary.NativeEndian.AppendUint32(nil, unix.PERF_RECORD_SAMPLE)
+		rec = binary.NativeEndian.AppendUint32(rec, uint32((perfRaw+len(ev)+7)&^7)<<16)
+		rec = binary.NativeEndian.AppendUint32(rec, uint32((perfRaw+len(ev)+7)&^7-perfRaw))
+		rec = append(rec, ev...)
+		rec = append(rec, make([]byte, -len(rec)&7)...)
+		head -= uint64(len(rec))
+		for i, b := range rec {
+			mem[(head+uint64(i))&uint64(size-1)] = b
+		}
+	}
+	return mem, head
+}
+
+func TestTheNewestRecordsOfABoxAreWhole(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		times int
+		want  []uint64
+	}{
+		{"an empty box has none", 0, nil},
+		{"one that is not full has all", 2, []uint64{1, 2}},
+		{"one that has gone round has the newest that fit", 9, []uint64{6, 7, 8, 9}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var times []uint64
+			for i := range c.times {
+				times = append(times, uint64(i+1))
+			}
+			mem, head := boxMemory(256, times...)
+			records, _ := appendBoxRecords(nil, mem, head, 0, 0)
+			var got []uint64
+			for _, r := range records {
+				got = append(got, r.time)
+			}
+			if fmt.Sprint(got) != fmt.Sprint(c.want) {
+				t.Errorf("records of %v, want %v", got, c.want)
+			}
+		})
+	}
+}
+
+func FuzzBox(f *testing.F) {
+	mem, head := boxMemory(256, 1, 2, 3)
+	f.Add(mem, head)
+	mem, head = boxMemory(256, 1, 2, 3, 4, 5, 6, 7, 8, 9)
+	f.Add(mem, head)
+	f.Fuzz(func(t *testing.T, mem []byte, head uint64) {
+		size := 1
+		for size*2 <= len(mem) {
+			size *= 2
+		}
+		if len(mem) == 0 {
+			return
+		}
+		records, _ := appendBoxRecords(nil, mem[:size], head, 0, 0)
+		rec := &Recording{records: records}
+		var ev event.Event
+		for rec.Next(&ev) == nil {
+			_ = describe(&ev)
+		}
+	})
+}

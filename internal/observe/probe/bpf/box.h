@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
+//
+// The black box: what nobody may ever want, with its data, goes into memory of the CPU that overwrites itself.
+// User space maps it and looks only when something has happened.
+
+#ifndef __BOX_H
+#define __BOX_H
+
+#define MAX_BOX_PORTS 16
+
+enum box_class {
+	BOX_FILE,
+	BOX_INET,
+	BOX_UNIX,
+	BOX_PIPE,
+	BOX_OTHER,
+	BOX_CLASSES,
+};
+
+struct box_port {
+	u32 port;
+	u32 snaplen;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__type(key, u32);
+	__type(value, u32);
+	__uint(max_entries, 0); // CPUs
+} box SEC(".maps");
+
+// The cgroups that are recorded, with all below them, by the id of version 2.
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, u64);
+	__type(value, u8);
+} box_cgroups SEC(".maps");
+
+// Files whose data is kept in another length, by inode and device.
+struct box_file {
+	u64 ino;
+	u32 dev;
+	u32 pad;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct box_file);
+	__type(value, u32);
+} box_files SEC(".maps");
+
+const volatile bool has_box;
+
+u8 box_scoped; // only the cgroups in the map
+u32 box_snaplens[BOX_CLASSES];
+struct box_port box_ports[MAX_BOX_PORTS]; // port 0 is the end
+u8 box_has_files;
+u64 box_lost; // events that found the box closed, or no memory
+
+#define MAX_CGROUP_LEVEL 8
+
+// in_box reports whether what the running task does is recorded.
+static __always_inline bool in_box(void)
+{
+	u64 id;
+	int i;
+
+	if (!has_box)
+		return false;
+	if (!box_scoped)
+		return true;
+	id = bpf_get_current_cgroup_id();
+	if (bpf_map_lookup_elem(&box_cgroups, &id))
+		return true;
+	for (i = 1; i < MAX_CGROUP_LEVEL; i++) {
+		id = bpf_get_current_ancestor_cgroup_id(i);
+		if (!id)
+			break;
+		if (bpf_map_lookup_elem(&box_cgroups, &id))
+			return true;
+	}
+	return false;
+}
+
+static __always_inline u32 port_snaplen(struct sock *sk, u32 len)
+{
+	u32 local = BPF_CORE_READ(sk, __sk_common.skc_num), remote = swap16(BPF_CORE_READ(sk, __sk_common.skc_dport)), i;
+
+	for (i = 0; i < MAX_BOX_PORTS; i++) {
+		u32 port = box_ports[i].port;
+
+		if (!port)
+			break;
+		if (port == local || port == remote)
+			return box_ports[i].snaplen;
+	}
+	return len;
+}
+
+static __always_inline u32 file_snaplen(struct inode *inode, u32 len)
+{
+	struct box_file key = {};
+	u32 *other;
+
+	if (!box_has_files)
+		return len;
+	key.ino = BPF_CORE_READ(inode, i_ino);
+	key.dev = encode_dev(BPF_CORE_READ(inode, i_sb, s_dev));
+	other = bpf_map_lookup_elem(&box_files, &key);
+	return other ? *other : len;
+}
+
+// box_snaplen returns how much data is kept of a call on that descriptor. Verified once.
+__noinline int box_snaplen(s64 fd)
+{
+	struct file *file = file_of(fd);
+	struct inode *inode;
+	struct sock *sk;
+	u32 family;
+
+	if (!file)
+		return box_snaplens[BOX_OTHER];
+	inode = BPF_CORE_READ(file, f_inode);
+	switch (BPF_CORE_READ(inode, i_mode) & S_IFMT) {
+	case S_IFREG:
+		return file_snaplen(inode, box_snaplens[BOX_FILE]);
+	case S_IFIFO:
+		return box_snaplens[BOX_PIPE];
+	case S_IFSOCK:
+		sk = sock_of(fd);
+		family = sk ? BPF_CORE_READ(sk, __sk_common.skc_family) : 0;
+		if (family == AF_UNIX)
+			return box_snaplens[BOX_UNIX];
+		if (family == AF_INET || family == AF_INET6)
+			return port_snaplen(sk, box_snaplens[BOX_INET]);
+	}
+	return box_snaplens[BOX_OTHER];
+}
+
+// keep puts the finished event into the box.
+static __always_inline void keep(void *ctx, struct scratch *s)
+{
+	u32 len = finish(s);
+
+	if (len > MAX_WHOLE)
+		return;
+	bound(len, 0xffff);
+	if (bpf_perf_event_output(ctx, &box, BPF_F_CURRENT_CPU, s->data, len))
+		__sync_fetch_and_add(&box_lost, 1);
+}
+
+// tell sends the finished event of the life of a task, into the box too.
+static __always_inline void tell(void *ctx, struct scratch *s)
+{
+	submit(s, LANE_LIFECYCLE);
+	if (in_box())
+		keep(ctx, s);
+}
+
+#endif
