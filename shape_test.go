@@ -30,6 +30,7 @@ var stages = []string{
 	"rollcage/internal/observe/procfs",
 	"rollcage/internal/observe/probe",
 	"rollcage/internal/observe/host",
+	"rollcage/internal/observe/blackbox",
 	"rollcage/internal/understand/runtime",
 	"rollcage/internal/detect/field",
 	"rollcage/internal/detect/filter",

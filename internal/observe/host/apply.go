@@ -302,3 +302,6 @@ func (s *State) rename(he *Event, fd *FD, name string) {
 	}
 	fd.Name = name
 }
+
+// Changes reports whether events of a type can change the state.
+func Changes(t event.Type) bool { return actions[t&511].apply != nil }

@@ -147,11 +147,12 @@ __noinline int make_messages(void)
 		return 0;
 	total = s->ret;
 	make_socket(0);
+	if (s->alone)
+		return 0;
 	for (i = 1; i < MAX_MESSAGES; i++) {
 		if (i >= total)
 			break;
-		if (!s->alone)
-			submit(s, LANE_ACTIVITY);
+		submit(s, LANE_ACTIVITY);
 		s->ret = total;
 		make_socket(i);
 	}

@@ -1,0 +1,160 @@
+package blackbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"rollcage/internal/observe/capture"
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+	"rollcage/internal/observe/probe"
+)
+
+// Options say how far back the state of the host can be made again.
+type Options struct {
+	// Keep is how far back it must reach; 0 means a minute.
+	Keep time.Duration
+	// MaxLog bounds the bytes of events that are kept for it, 0 means 64 MiB. When they are too few for Keep,
+	// it reaches less far.
+	MaxLog int
+}
+
+// Recorder writes captures out of a black box. Note is for the goroutine that
+// applies the events to the state, Write may be called from any.
+type Recorder struct {
+	box  Box
+	live *host.State
+	opt  Options
+
+	mu          sync.Mutex
+	checkpoints []*checkpoint // oldest first
+	kept        int           // bytes of all logs
+}
+
+// Box is a black box: *probe.BlackBox.
+type Box interface {
+	Read(from uint64) (*probe.Recording, error)
+}
+
+// checkpoint is the state of a moment and what changed it later.
+type checkpoint struct {
+	time uint64 // of the last event that is in snap
+	snap *event.Snapshot
+	log  []byte // events, one behind the other
+}
+
+// New returns a recorder for a state that is loaded and has not been given another event since.
+func New(box Box, live *host.State, o Options) *Recorder {
+	if o.Keep <= 0 {
+		o.Keep = time.Minute
+	}
+	if o.MaxLog <= 0 {
+		o.MaxLog = 64 << 20
+	}
+	r := &Recorder{box: box, live: live, opt: o}
+	r.checkpoints = []*checkpoint{{snap: live.Snapshot()}}
+	return r
+}
+
+// Note takes down an event that was just applied to the state. Events that change nothing cost nothing.
+func (r *Recorder) Note(he *host.Event) {
+	if !host.Changes(he.Type()) {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	last := r.checkpoints[len(r.checkpoints)-1]
+	if last.time == 0 {
+		last.time = he.Time() - 1
+	}
+	last.log = append(last.log, he.Bytes()...)
+	r.kept += len(he.Bytes())
+	// Four parts, so that no more than a quarter is kept for nothing.
+	if he.Time()-last.time >= uint64(r.opt.Keep/4) || len(last.log) >= r.opt.MaxLog/4 {
+		r.checkpoints = append(r.checkpoints, &checkpoint{time: he.Time(), snap: r.live.Snapshot()})
+		r.forget(he.Time() - min(he.Time(), uint64(r.opt.Keep)))
+	}
+}
+
+// forget drops the checkpoints that no window since then needs, and those for which there is no memory.
+func (r *Recorder) forget(since uint64) {
+	for len(r.checkpoints) > 2 && (r.checkpoints[1].time <= since || r.kept > r.opt.MaxLog) {
+		r.kept -= len(r.checkpoints[0].log)
+		r.checkpoints = slices.Delete(r.checkpoints, 0, 1)
+	}
+}
+
+// Report says what a capture has.
+type Report struct {
+	// From and Until are the times (ns since the epoch) of what is recorded without a gap. From is later than what was
+	// asked for if memory did not reach so far.
+	From, Until uint64
+	Events      int
+	// Lost counts events that the box could not take since it began.
+	Lost uint64
+}
+
+// Write writes a capture of all that the box has from a time on (ns since the
+// epoch), with the state of the host as it was then.
+func (r *Recorder) Write(path string, from uint64, o capture.WriterOptions) (Report, error) {
+	rec, err := r.box.Read(from)
+	if err != nil {
+		return Report{}, err
+	}
+	st, begin, err := r.stateAt(max(from, rec.Reaches))
+	if err != nil {
+		return Report{}, err
+	}
+	w, err := capture.Create(path, st.Snapshot(), o)
+	if err != nil {
+		return Report{}, err
+	}
+	report := Report{From: begin, Until: rec.Until, Lost: rec.Lost}
+	for {
+		var ev event.Event
+		err := rec.Next(&ev)
+		if errors.Is(err, io.EOF) {
+			return report, w.Close()
+		}
+		if err == nil && ev.Time() < begin {
+			continue
+		}
+		if err == nil {
+			err = w.Write(&ev)
+		}
+		if err != nil {
+			return report, errors.Join(fmt.Errorf("write the black box to %s: %w", path, err), w.Close())
+		}
+		report.Events++
+	}
+}
+
+// stateAt makes the state before the first event at or after a time, or of the earliest moment that is known after it.
+func (r *Recorder) stateAt(at uint64) (*host.State, uint64, error) {
+	r.mu.Lock()
+	i := len(r.checkpoints) - 1
+	for i > 0 && r.checkpoints[i].time >= at {
+		i--
+	}
+	base := *r.checkpoints[i] // logs only grow, so what there is now stays as it is
+	r.mu.Unlock()
+	at = max(at, base.time+1)
+	st := host.New(host.Options{})
+	st.Load(base.snap)
+	var ev event.Event
+	var he host.Event
+	for log := base.log; len(log) > 0; log = log[len(ev.Bytes()):] {
+		if err := ev.Reset(log); err != nil {
+			return nil, at, fmt.Errorf("make the state of the host again: %w", err)
+		}
+		if ev.Time() >= at {
+			break
+		}
+		st.Apply(&ev, &he)
+	}
+	return st, at, nil
+}
