@@ -48,14 +48,26 @@ func (o *rulesOptions) files() []rule.File {
 // what is wrong and keep the rest.
 func (o *rulesOptions) load(w io.Writer) (*rule.Ruleset, error) { return loadRules(o.files(), w) }
 
+// fewWarnings is how many warnings are shown where rules are used. Files of
+// others may have hundreds, which would hide all else.
+const fewWarnings = 5
+
 func loadRules(files []rule.File, w io.Writer) (*rule.Ruleset, error) {
 	set, results := rule.Load(files, rule.LoadOptions{})
-	bad := 0
+	bad, warnings := 0, 0
+	for _, r := range results {
+		bad += len(r.Errors)
+		warnings += len(r.Warnings)
+	}
 	for _, r := range results {
 		for _, p := range r.Problems() {
-			fmt.Fprint(w, p.Format())
+			if p.Code.IsError() || warnings <= fewWarnings {
+				fmt.Fprint(w, p.Format())
+			}
 		}
-		bad += len(r.Errors)
+	}
+	if warnings > fewWarnings {
+		fmt.Fprintf(w, "%s in the rules; 'rollcage rules check' shows them.\n", plural(warnings, "warning"))
 	}
 	if bad > 0 {
 		return set, fmt.Errorf("%w: %s; 'rollcage rules check' tells more", errRules, plural(bad, "error"))

@@ -172,6 +172,13 @@ func (w *world) needDescriptors(c *call) {
 	for _, name := range []string{"fd", "oldfd"} {
 		i := c.info.ParamIndex(name)
 		num, given := c.values[name].(uint64)
+		if _, some := c.values[name]; i > 0 && name == "fd" && !some {
+			// Who gives an address and no descriptor wants a new socket.
+			if num = uint64(nextFD(c.thread)); w.socket(c, num) {
+				c.values[name] = num
+			}
+			continue
+		}
 		if i <= 0 || !given || int64(num) < 0 || c.thread.FDs != nil && c.thread.FDs.Get(int64(num)) != nil {
 			continue
 		}
