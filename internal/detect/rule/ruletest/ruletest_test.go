@@ -96,7 +96,7 @@ func TestValues(t *testing.T) {
 		{"an error with a sign", "unlinkat: {pid: 1, res: -ENOENT, name: /x}", "res=-2(ENOENT)"},
 		{"an IPv6 address", "connect: {pid: 1, fd: 3, addr: '[::1]:80'}", "tuple=fd00::2:40000->::1:80"},
 		{"a whole connection", "connect: {pid: 1, fd: 3, tuple: '1.1.1.1:1->2.2.2.2:2'}", "tuple=1.1.1.1:1->2.2.2.2:2"},
-		{"a socket that the test gives no number", "connect: {pid: 1, addr: '1.2.3.4:80'}", "fd=3(<4t>10.0.0.2:40000->1.2.3.4:80)"},
+		{"a socket that the test gives no number", "connect: {pid: 1, addr: '1.2.3.4:80'}", "fd=4(<4t>10.0.0.2:40000->1.2.3.4:80)"},
 		{"a unix socket", "connect: {pid: 1, fd: 3, addr: /run/docker.sock}", "addr=/run/docker.sock"},
 		{"bytes in base64", "write: {pid: 1, fd: 3, data: !!binary aGVsbG8=}", "data=hello"},
 		{"a signal", "kill: {pid: 1, arg.pid: 1, sig: SIGTERM}", "sig=15(SIGTERM)"},
