@@ -183,6 +183,9 @@ const maxExpanded = 1 << 20
 // name become one on each side; without items a comma beside it goes as well.
 // It stops when the text gets longer than maxExpanded.
 func (t text) substitute(name string, items []string) (text, bool) {
+	if !strings.Contains(t.s, name) { // most conditions name few of the lists
+		return t, false
+	}
 	joined := strings.Join(items, ", ")
 	var out builder
 	last := 0
