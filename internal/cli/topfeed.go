@@ -54,6 +54,10 @@ func (b *mailbox) put(turn int, u screen.Update) {
 		if u.Result == nil {
 			u.Result = old.Result
 		}
+		u.Samples = append(old.Samples, u.Samples...)
+		if extra := len(u.Samples) - maxWaiting; extra > 0 {
+			u.Samples = u.Samples[extra:]
+		}
 	default:
 	}
 	b.updates <- u
@@ -65,8 +69,27 @@ const maxWaiting = 20_000
 // shower is the view at hand of a feed and what it found that was not handed over.
 type shower struct {
 	*feed
-	turn  int
-	lines []string
+	turn    int
+	lines   []string
+	samples []*view.Result // of a spectrogram
+	cut     uint64         // time at which its next sample begins
+}
+
+func (s *shower) spectrogram() bool {
+	return s.table != nil && s.table.View.Kind == view.KindSpectrogram
+}
+
+// sample cuts a spectrogram of a capture into samples of a second.
+func (s *shower) sample(now uint64) {
+	const second = uint64(time.Second)
+	if !s.spectrogram() || now < s.cut {
+		return
+	}
+	if s.cut != 0 && len(s.samples) < maxWaiting {
+		s.samples = append(s.samples, s.table.Result(1))
+		s.table.Reset()
+	}
+	s.cut = now - now%second + second
 }
 
 func newShower(o viewOptions, path view.Path, text string, containers bool) (*shower, error) {
@@ -126,9 +149,13 @@ func echoHeading(l *view.Line) string {
 
 // take returns what was found, for the screen.
 func (s *shower) take(state screen.State, seconds float64) screen.Update {
-	u := screen.Update{State: state, Lines: s.lines}
-	s.lines = nil
-	if s.table != nil {
+	u := screen.Update{State: state, Lines: s.lines, Samples: s.samples}
+	s.lines, s.samples = nil, nil
+	switch {
+	case s.table == nil:
+	case s.spectrogram():
+		u.Samples = append(u.Samples, s.table.Result(seconds))
+	default:
 		u.Result = s.table.Result(seconds)
 	}
 	return u
@@ -280,8 +307,9 @@ func (f *fileFeed) read(ctx context.Context, src event.Source, s *shower) {
 		next = time.Now().Add(partly)
 	)
 	err = st.Run(ctx, func(e *host.Event) error {
+		s.sample(e.Time())
 		buf = s.add(e, buf)
-		if n++; n%4096 == 0 && time.Now().After(next) {
+		if n++; n%4096 == 0 && !s.spectrogram() && time.Now().After(next) {
 			f.box.put(s.turn, s.take(screen.State{Events: n}, 0))
 			next = time.Now().Add(partly)
 		}

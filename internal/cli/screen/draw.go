@@ -37,9 +37,12 @@ func (m *model) draw(s tcell.Screen) {
 	line(s, 1, w, dim, " "+filter, m.status()+" ")
 	m.height = h - 4
 	m.move(0)
-	if m.text != "" {
+	switch {
+	case m.text != "":
 		m.drawLines(s, w)
-	} else {
+	case m.spectrogram():
+		m.drawSpectrogram(s, w)
+	default:
 		m.drawTable(s, w)
 	}
 	m.drawBottom(s, w, h)

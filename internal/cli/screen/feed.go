@@ -18,7 +18,9 @@ type Feed interface {
 type Update struct {
 	Result *view.Result // the receiver's; nil for echo and dig
 	Lines  []string     // new lines of echo and dig
-	State  State
+	// Samples are the new samples of a spectrogram, which has no Result.
+	Samples []*view.Result
+	State   State
 }
 
 // State says how a feed is.

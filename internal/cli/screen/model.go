@@ -32,11 +32,12 @@ type model struct {
 	containers bool
 	mode       mode
 
-	path   view.Path
-	text   string // echo or dig over the path, "" for the view itself
-	result *view.Result
-	lines  []string // of echo or dig
-	state  State
+	path    view.Path
+	text    string // echo or dig over the path, "" for the view itself
+	result  *view.Result
+	lines   []string       // of echo or dig
+	samples []*view.Result // of a spectrogram
+	state   State
 
 	sort       int
 	descending bool
@@ -67,7 +68,7 @@ func (m *model) open(path view.Path, text string) bool {
 		m.problem = firstLine(path.Filter, err)
 		return false
 	}
-	m.path, m.text, m.result, m.lines, m.problem = path, text, nil, nil, ""
+	m.path, m.text, m.result, m.lines, m.samples, m.problem = path, text, nil, nil, nil, ""
 	m.sorted, m.selected, m.cursor, m.top, m.paused = false, "", 0, 0, false
 	return true
 }
@@ -107,7 +108,22 @@ func (m *model) update(u Update) {
 			m.cursor = len(m.lines) - 1
 		}
 	}
+	if len(u.Samples) > 0 && m.spectrogram() {
+		atEnd := m.cursor >= len(m.samples)-1
+		m.samples = append(m.samples, u.Samples...)
+		if extra := len(m.samples) - maxLines; extra > 0 {
+			m.samples = slices.Delete(m.samples, 0, extra)
+		}
+		if atEnd && m.state.Live {
+			m.cursor = len(m.samples) - 1
+		}
+	}
 	m.move(0)
+}
+
+// spectrogram reports whether what is shown is one.
+func (m *model) spectrogram() bool {
+	return m.text == "" && m.path.View().Kind == view.KindSpectrogram
 }
 
 // maxLines is how many lines of echo and dig are kept.
@@ -136,6 +152,8 @@ func (m *model) count() int {
 	switch {
 	case m.text != "":
 		return len(m.lines)
+	case m.spectrogram():
+		return len(m.samples)
 	case m.result != nil:
 		return len(m.result.Rows)
 	}
@@ -149,7 +167,7 @@ func (m *model) move(n int) {
 		m.top = m.cursor
 	}
 	m.top = max(0, min(max(m.top, m.cursor-m.height+1), max(0, m.count()-m.height)))
-	if n != 0 && m.text == "" && m.cursor < m.count() {
+	if n != 0 && m.text == "" && !m.spectrogram() && m.cursor < m.count() {
 		m.selected = m.result.Rows[m.cursor].Key
 	}
 }
@@ -224,6 +242,9 @@ func (m *model) title() string {
 // status says how far the feed is.
 func (m *model) status() string {
 	s := fmt.Sprintf("%d rows", m.count())
+	if m.spectrogram() {
+		s = fmt.Sprintf("%d samples", m.count())
+	}
 	if m.text != "" {
 		s = fmt.Sprintf("%d lines", m.count())
 	}

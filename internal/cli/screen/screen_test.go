@@ -218,3 +218,24 @@ func TestAnySizeAndAnyStateCanBeDrawn(t *testing.T) {
 	x.m.mode = modeRows
 	x.sees("disk gone")
 }
+
+func TestASpectrogramHasALineForEachSample(t *testing.T) {
+	x := start(t)
+	x.m.open(view.NewPath(view.Lookup("spectro_all"), ""), "")
+	table, err := view.New(view.Lookup("spectro_all"), view.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sample := table.Result(1)
+	sample.Rows = []view.Row{{Key: "25", Cells: []view.Cell{{Num: 25}, {Num: 1000}}}}
+	x.m.update(Update{Samples: []*view.Result{table.Result(1), sample}})
+	x.sees("Spectrogram-All", "2 samples", "1.00us", "10ms")
+	cells, w, _ := x.s.GetContents()
+	at := column(25, w)
+	if _, bg, _ := cells[4*w+at].Style.Decompose(); bg != tcell.PaletteColor(heat[9]) {
+		t.Errorf("colour %v", bg)
+	}
+	if _, bg, _ := cells[3*w+at].Style.Decompose(); bg != tcell.ColorDefault {
+		t.Errorf("an empty sample has colour %v", bg)
+	}
+}

@@ -138,7 +138,7 @@ func appendFloat(b []byte, x float64) []byte {
 
 // width is the width that legends tell: 0 is the rest of the line, -1 none.
 func (c *Column) width() int {
-	if c.Width == 0 && c.Field == "evt.latency.quantized" {
+	if c.Width == 0 && c.Field == latencySteps {
 		return -1
 	}
 	return c.Width

@@ -1,6 +1,7 @@
 package view
 
 import (
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -21,6 +22,8 @@ func (r *Result) AppendCell(b []byte, column int, c *Cell) []byte {
 	switch {
 	case col.class == classFloat:
 		return strconv.AppendFloat(b, r.average(col, c, c.Float), 'f', 2, 64)
+	case col.Field == latencySteps:
+		return field.AppendDuration(b, StepStart(c.Num))
 	case typ == event.TypeRelTime:
 		return field.AppendDuration(b, uint64(r.average(col, c, float64(c.Num))))
 	case !plainNumber(col.Type):
@@ -111,4 +114,15 @@ func (r *Result) Texts() (rows [][]string, widths []int) {
 		rows = append(rows, cells)
 	}
 	return rows, widths
+}
+
+// latencySteps is the field that spectrograms are about.
+const latencySteps = "evt.latency.quantized"
+
+// StepStart returns the least latency in ns of a step of a spectrogram.
+func StepStart(step uint64) uint64 {
+	if step < 2 {
+		return step
+	}
+	return uint64(math.Ceil(math.Pow(10, float64(step-1)/field.StepsPerDecade)))
 }
