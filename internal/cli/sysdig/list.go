@@ -27,7 +27,8 @@ func list(w io.Writer, opts *options) error {
 		listMarkdown(&b)
 	case "events":
 		for _, i := range event.All() {
-			if i.Flags&event.Unused == 0 && i.Current() {
+			// The entry of a call is no event of its own any more.
+			if i.Flags&event.Unused == 0 && i.Current() && !(i.Type.IsEnter() && i.Origin == event.OriginSyscall) {
 				b.WriteString(i.Signature() + "\n")
 			}
 		}

@@ -27,7 +27,7 @@ var ioChisels = []Chisel{
 	{Name: "iobytes_net", Category: "Net", Short: "Show total network I/O bytes",
 		Doc: "Each second, the bytes that were received from and sent to the network.", New: ioBytes(netIO)},
 	{Name: "fdcount_by", Category: "I/O", Short: "FD count, aggregated by an arbitrary filter field",
-		Doc:  "How many different descriptors were used, for each value of a field: connections of a process (proc.name), of an address (fd.cip) …",
+		Doc:  "How many different descriptors were used, for each value of a field: connections of a process (proc.name), of an address (fd.cip) and so on.",
 		Args: []Arg{{Name: "key", Type: String, Doc: "Field to group by."}}, New: fdCount},
 	{Name: "echo_fds", Category: "I/O", Short: "Print the data read and written by processes.",
 		Doc:  "The data of each read and write, under a line with its direction, size, descriptor and process. Best with a condition.",

@@ -85,7 +85,7 @@ var rankers = []struct {
 var topChisels = func() []Chisel {
 	out := []Chisel{
 		{Name: "fdbytes_by", Category: "I/O", Short: "I/O bytes, aggregated by an arbitrary filter field",
-			Doc:  "The bytes that were read and written, for each value of a field: of a file (fd.name), a port (fd.sport), a process (proc.name) …",
+			Doc:  "The bytes that were read and written, for each value of a field: of a file (fd.name), a port (fd.sport), a process (proc.name) and so on.",
 			Args: []Arg{{Name: "key", Type: String, Doc: "Field to group by."}},
 			New:  byKey(ranker{value: ioBytesSum, where: "evt.is_io=true and evt.failed=false", top: 30, unit: UnitBytes})},
 		{Name: "fdtime_by", Category: "I/O", Short: "FD time group by",
