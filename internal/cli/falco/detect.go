@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,7 +29,7 @@ type run struct {
 	*command // as it was started
 	agent    *agent.Agent
 	source   *watchedSource
-	outputs  atomic.Pointer[delivery] // of the configuration that was read last
+	outputs  outputsInUse
 
 	// For the goroutine that attends: the configuration that was read last, and what it started.
 	current *command
@@ -54,14 +53,14 @@ func (c *command) detect(ctx context.Context, loaded *loadedRules) error {
 	if err != nil {
 		return err
 	}
-	r.outputs.Store(outputs)
+	r.outputs.swap(outputs)
 	err = c.writePID()
 	if err == nil {
 		err = r.process(ctx, rules, traced)
 	}
 	flush, cancel := r.flushContext(ctx)
 	defer cancel()
-	if cerr := r.outputs.Load().close(flush); cerr != nil {
+	if cerr := r.outputs.get().close(flush); cerr != nil {
 		c.log.logf(logError, "%v", cerr)
 	}
 	if r.agent != nil {
@@ -234,7 +233,7 @@ func (r *run) describeEnd(err error) error {
 }
 
 // send gives an alert to the outputs.
-func (r *run) send(a *alert.Alert) { r.outputs.Load().Send(a) }
+func (r *run) send(a *alert.Alert) { r.outputs.send(a) }
 
 // flushContext is how long outputs get to deliver what waits at the end.
 func (r *run) flushContext(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -265,7 +264,7 @@ func pause(ctx context.Context, d time.Duration) {
 // attend serves, and reacts to signals and to changes of files, until the
 // returned function is called.
 func (r *run) attend(ctx context.Context) (stop func(), err error) {
-	if r.serving, err = r.serve(r.command, r.outputs.Load()); err != nil {
+	if r.serving, err = r.serve(r.command, r.outputs.get()); err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -283,7 +282,7 @@ func (r *run) attend(ctx context.Context) (stop func(), err error) {
 			case s := <-signals:
 				if s == syscall.SIGUSR1 {
 					r.log.logf(logInfo, "SIGUSR1 received, reopening outputs...")
-					r.outputs.Load().Reopen()
+					r.outputs.get().Reopen()
 					continue
 				}
 			case <-changed:

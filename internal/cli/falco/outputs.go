@@ -81,6 +81,34 @@ func (c *command) httpOptions() alert.HTTPOptions {
 	return h
 }
 
+// outputsInUse are the outputs of the configuration that was read last.
+type outputsInUse struct {
+	mu  sync.RWMutex
+	now *delivery
+}
+
+func (o *outputsInUse) get() *delivery {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.now
+}
+
+// send gives an alert to the outputs. They are not replaced meanwhile, so
+// that none gets an alert after it was closed.
+func (o *outputsInUse) send(a *alert.Alert) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	o.now.Send(a)
+}
+
+// swap puts outputs in the place of those in use and returns these.
+func (o *outputsInUse) swap(d *delivery) (old *delivery) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	old, o.now = o.now, d
+	return old
+}
+
 // close delivers what waits until ctx ends.
 func (d *delivery) close(ctx context.Context) error { return errors.Join(d.Close(ctx), d.flush()) }
 

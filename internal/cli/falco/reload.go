@@ -76,13 +76,13 @@ func (r *run) takeOver(ctx context.Context) error {
 	if err != nil {
 		serving.stop()
 		var again error
-		if r.serving, again = r.serve(r.current, r.outputs.Load()); again != nil {
+		if r.serving, again = r.serve(r.current, r.outputs.get()); again != nil {
 			r.log.logf(logError, "%v", again)
 		}
 		return errors.Join(err, outputs.close(ctx))
 	}
 	r.serving = serving
-	old := r.outputs.Swap(outputs)
+	old := r.outputs.swap(outputs)
 	flush, cancel := r.flushContext(ctx)
 	defer cancel()
 	if err := old.close(flush); err != nil {
