@@ -54,6 +54,8 @@ var differences = []difference{
 		func(ours, _ cells, _ string, _ map[string]cells) bool {
 			return ours["USER"] == "<NA>" || ours["USER"] == "nonrootuser"
 		}},
+	{"0.41", "procs", "USER", "when the first thread does not know the user of a process, a later one may",
+		func(_, theirs cells, _ string, _ map[string]cells) bool { return theirs["USER"] == "<NA>" }},
 	{"0.41", "procs_fd_usage", "MAX", "an unknown limit is 0, not -1",
 		func(ours, theirs cells, column string, _ map[string]cells) bool {
 			return ours[column] == 0.0 && theirs[column] == -1.0
