@@ -27,12 +27,11 @@ func splitRecord(rec []byte) (ev []byte, tail bpfBesideTail, extra []byte) {
 	end := len(rec) - tailSize
 	tail = bpfBesideTail{
 		Latency: binary.LittleEndian.Uint64(rec[end:]),
-		Bytes:   binary.LittleEndian.Uint32(rec[end+8:]),
-		Kind:    binary.LittleEndian.Uint32(rec[end+12:]),
+		Kill:    binary.LittleEndian.Uint32(rec[end+8:]),
+		Bytes:   binary.LittleEndian.Uint16(rec[end+12:]),
+		Kind:    binary.LittleEndian.Uint16(rec[end+14:]),
 	}
-	if int(tail.Bytes) > end-n {
-		tail.Bytes = uint32(end - n)
-	}
+	tail.Bytes = min(tail.Bytes, uint16(end-n))
 	return rec[:n], tail, rec[n : n+int(tail.Bytes)]
 }
 
@@ -55,7 +54,7 @@ func (b *beside) settle(ev *event.Event, tail bpfBesideTail, extra []byte) error
 	ev.Latency = tail.Latency
 	switch bpfBeside(tail.Kind) {
 	case bpfBesideBESIDE_PATH:
-		if name := argumentOf(ev); name != "" && extra[0] == '/' && len(extra) > 1 && !b.links.lead(ev, name, string(extra)) {
+		if name := argumentOf(ev); name != "" && len(extra) > 1 && extra[0] == '/' && !b.links.lead(ev, name, string(extra)) {
 			b.buf = appendReplaced(b.buf[:0], ev, unix.AF_UNIX, append(bytes.Clone(extra), 0))
 			return ev.Reset(b.buf)
 		}

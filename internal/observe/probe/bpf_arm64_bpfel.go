@@ -24,8 +24,9 @@ const (
 type bpfBesideTail struct {
 	_       structs.HostLayout
 	Latency uint64
-	Bytes   uint32
-	Kind    uint32
+	Kill    uint32
+	Bytes   uint16
+	Kind    uint16
 }
 
 type bpfBoxClass uint32
@@ -86,6 +87,19 @@ type bpfEntryTime struct {
 	_    structs.HostLayout
 	At   uint64
 	Call uint64
+}
+
+type bpfKill struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Signal uint32
+	Id     uint32
+}
+
+type bpfKillKey struct {
+	_    structs.HostLayout
+	Type uint32
+	Path [256]int8
 }
 
 type bpfKind uint32
@@ -247,10 +261,10 @@ type bpfScratch struct {
 	Latency    uint64
 	Beside     uint32
 	BesideKind uint32
+	Kill       uint32
 	Alone      uint32
 	NameOff    uint32
 	NameEnd    uint32
-	_          [4]byte
 	BaseDentry uint64
 	BaseMnt    uint64
 	Path       [4352]uint8
@@ -284,6 +298,7 @@ const (
 	bpfWantCOMPAT   bpfWant = 4
 	bpfWantSAMPLED  bpfWant = 8
 	bpfWantBOXED    bpfWant = 16
+	bpfWantKILL     bpfWant = 64
 	bpfWantDATA     bpfWant = 32
 )
 
@@ -299,6 +314,8 @@ const (
 	bpfMapDrops             = "drops"
 	bpfMapEntryTimes        = "entry_times"
 	bpfMapImageChanges      = "image_changes"
+	bpfMapKillKeys          = "kill_keys"
+	bpfMapKills             = "kills"
 	bpfMapLifecycleRings    = "lifecycle_rings"
 	bpfMapNotices           = "notices"
 	bpfMapProcessFilters    = "process_filters"
@@ -324,6 +341,7 @@ const (
 	bpfVarChangesLost       = "changes_lost"
 	bpfVarFilterProcesses   = "filter_processes"
 	bpfVarHasBox            = "has_box"
+	bpfVarHasKills          = "has_kills"
 	bpfVarOwnTgid           = "own_tgid"
 	bpfVarPreemptible       = "preemptible"
 	bpfVarReaderWaits       = "reader_waits"
@@ -409,6 +427,8 @@ type bpfMapSpecs struct {
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
 	ImageChanges   *ebpf.MapSpec `ebpf:"image_changes"`
+	KillKeys       *ebpf.MapSpec `ebpf:"kill_keys"`
+	Kills          *ebpf.MapSpec `ebpf:"kills"`
 	LifecycleRings *ebpf.MapSpec `ebpf:"lifecycle_rings"`
 	Notices        *ebpf.MapSpec `ebpf:"notices"`
 	ProcessFilters *ebpf.MapSpec `ebpf:"process_filters"`
@@ -431,6 +451,7 @@ type bpfVariableSpecs struct {
 	ChangesLost     *ebpf.VariableSpec `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.VariableSpec `ebpf:"filter_processes"`
 	HasBox          *ebpf.VariableSpec `ebpf:"has_box"`
+	HasKills        *ebpf.VariableSpec `ebpf:"has_kills"`
 	OwnTgid         *ebpf.VariableSpec `ebpf:"own_tgid"`
 	Preemptible     *ebpf.VariableSpec `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.VariableSpec `ebpf:"reader_waits"`
@@ -479,6 +500,8 @@ type bpfMaps struct {
 	Drops          *ebpf.Map `ebpf:"drops"`
 	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
 	ImageChanges   *ebpf.Map `ebpf:"image_changes"`
+	KillKeys       *ebpf.Map `ebpf:"kill_keys"`
+	Kills          *ebpf.Map `ebpf:"kills"`
 	LifecycleRings *ebpf.Map `ebpf:"lifecycle_rings"`
 	Notices        *ebpf.Map `ebpf:"notices"`
 	ProcessFilters *ebpf.Map `ebpf:"process_filters"`
@@ -498,6 +521,8 @@ func (m *bpfMaps) Close() error {
 		m.Drops,
 		m.EntryTimes,
 		m.ImageChanges,
+		m.KillKeys,
+		m.Kills,
 		m.LifecycleRings,
 		m.Notices,
 		m.ProcessFilters,
@@ -521,6 +546,7 @@ type bpfVariables struct {
 	ChangesLost     *ebpf.Variable `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.Variable `ebpf:"filter_processes"`
 	HasBox          *ebpf.Variable `ebpf:"has_box"`
+	HasKills        *ebpf.Variable `ebpf:"has_kills"`
 	OwnTgid         *ebpf.Variable `ebpf:"own_tgid"`
 	Preemptible     *ebpf.Variable `ebpf:"preemptible"`
 	ReaderWaits     *ebpf.Variable `ebpf:"reader_waits"`

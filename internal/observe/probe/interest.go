@@ -111,10 +111,16 @@ func (p *Probe) SetInterest(i event.Interest) error {
 	if p.closed.Load() {
 		return errClosed
 	}
+	return p.setInterest(i)
+}
+
+func (p *Probe) setInterest(i event.Interest) error {
 	wants := wantedCalls(p.kernel.calls, &i)
 	if p.options.Box != nil {
 		boxCalls(&wants, p.kernel.calls, p.options.Box)
 	}
+	p.interest = i
+	killCalls(&wants, p.kernel.calls, p.kills)
 	if err := p.kernel.objs.Wants.Set(wants); err != nil {
 		return fmt.Errorf("set the wanted calls: %w", err)
 	}

@@ -202,7 +202,7 @@ func wantCgroups(t *testing.T, events []*event.Event, pid int, lines string) {
 	}
 }
 
-func copyFile(t *testing.T, from, to string) {
+func copyFile(t testing.TB, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	if err != nil {

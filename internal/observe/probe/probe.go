@@ -46,6 +46,9 @@ type Options struct {
 	SampleArguments bool
 	// Box, if set, is what the black box keeps: see Probe.BlackBox.
 	Box *BoxOptions
+	// OnKill, if set, is told of each event that made the kernel send a signal for a Kill with that ID, before
+	// Next hands it out. The event is valid until it returns.
+	OnKill func(ev *event.Event, id int)
 	// OnCgroup, if set, is told the path of every new cgroup at once, in the
 	// hierarchy that it is made in, by a goroutine of the probe.
 	OnCgroup func(path string)
@@ -62,6 +65,8 @@ type Probe struct {
 	snapshot *event.Snapshot
 	options  Options
 	box      *BlackBox
+	interest event.Interest
+	kills    []Kill
 	backlog  backlog   // of the time in which the snapshot was taken
 	beside   beside    // what records carry beside their events
 	included *included // while events may be older than the snapshot
@@ -174,6 +179,9 @@ func (p *Probe) Next(ev *event.Event) error {
 		if err := p.beside.settle(ev, tail, extra); err != nil {
 			p.skipped.Add(1)
 			continue
+		}
+		if tail.Kill != 0 && p.options.OnKill != nil {
+			p.options.OnKill(ev, int(tail.Kill))
 		}
 		ev.CPU, ev.Hidden = cpu, false
 		p.events.Add(1)

@@ -63,6 +63,24 @@ u64 box_lost; // events that found the box closed, or no memory
 
 #define MAX_CGROUP_LEVEL 8
 
+// below_cgroup reports whether the running task is in a cgroup or one below it.
+static __always_inline bool below_cgroup(u64 cgroup)
+{
+	u64 id;
+	int i;
+
+	if (bpf_get_current_cgroup_id() == cgroup)
+		return true;
+	for (i = 1; i < MAX_CGROUP_LEVEL; i++) {
+		id = bpf_get_current_ancestor_cgroup_id(i);
+		if (!id)
+			break;
+		if (id == cgroup)
+			return true;
+	}
+	return false;
+}
+
 // in_box reports whether what the running task does is recorded.
 static __always_inline bool in_box(void)
 {

@@ -12,6 +12,7 @@ enum want {
 	COMPAT = 4,   // the 32-bit call of this number is wanted
 	SAMPLED = 8,  // its argument is looked at when it begins, too
 	BOXED = 16,   // goes into the black box
+	KILL = 64,    // its process may not survive it
 	DATA = 32,    // carries data, of which the box may keep another length
 };
 

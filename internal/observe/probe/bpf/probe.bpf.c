@@ -21,6 +21,7 @@
 #include "message.h"
 #include "argument.h"
 #include "box.h"
+#include "kill.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -372,6 +373,8 @@ static __always_inline void on_exit(void *ctx, struct pt_regs *regs, s64 ret)
 			if (call->flags & CALL_ARGUMENT)
 				check_argument(s, call);
 		}
+		if (want & KILL)
+			judge(ROOT_SYSCALL, call->type);
 		if (sent)
 			submit_call(s, call);
 	}

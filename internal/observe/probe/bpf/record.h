@@ -137,6 +137,7 @@ struct scratch {
 	u64 latency;  // of the call in ns, 0 if not known
 	u32 beside;   // bytes behind the event that are no part of it
 	u32 beside_kind;
+	u32 kill;  // see beside_tail
 	u32 alone; // the event goes into the box only
 	u32 name_off, name_end; // of the name that is compared, see argument.h
 	u64 base_dentry, base_mnt;
@@ -155,8 +156,9 @@ enum beside {
 // A record that has more than its event ends with this; between them are its bytes.
 struct beside_tail {
 	u64 latency;
-	u32 bytes;
-	u32 kind;
+	u32 kill; // what the process was sent a signal for, see kill.h
+	u16 bytes;
+	u16 kind;
 };
 
 struct {
@@ -246,6 +248,7 @@ static __always_inline struct scratch *begin(u32 root, u32 type)
 	*(volatile u64 *)&s->since = 1;
 	s->ts = bpf_ktime_get_boot_ns() + boot_epoch;
 	s->latency = 0;
+	s->kill = 0;
 	*(volatile u64 *)&s->since = s->ts;
 	return s;
 }
@@ -282,7 +285,7 @@ static __always_inline u64 wakeup(void *ring, u32 lane)
 // add_tail ends a record that has more than its event of len bytes and returns its length.
 static __always_inline u32 add_tail(struct scratch *s, u32 len)
 {
-	struct beside_tail tail = {.latency = s->latency, .bytes = s->beside, .kind = s->beside_kind};
+	struct beside_tail tail = {.latency = s->latency, .kill = s->kill, .bytes = s->beside, .kind = s->beside_kind};
 
 	len += s->beside;
 	bound(len, 0xffff);
@@ -298,7 +301,7 @@ static __always_inline u32 finish(struct scratch *s)
 	u32 len = s->pos;
 
 	*(u32 *)(s->data + 16) = len;
-	if (s->latency || s->beside)
+	if (s->latency || s->beside || s->kill)
 		len = add_tail(s, len);
 	return len;
 }

@@ -102,6 +102,8 @@ static __always_inline void on_sched_process_exec(void *ctx, struct task_struct 
 	put_env(s, mm);
 	put_exec_tail(s, task, mm, ROOT_TASK);
 	put_kernel_string(s, BPF_CORE_READ(bprm, filename));
+	if (has_kills)
+		judge(ROOT_TASK, SYSCALL_EXECVE_19_X);
 	tell(ctx, s);
 	end(s);
 }
