@@ -21,7 +21,8 @@ needs() {
 	run | build) ;;
 	test) echo dockerd=docker.io docker=docker-cli containerd=containerd runc=runc \
 		ctr=containerd /usr/lib/cni/bridge=containernetworking-plugins podman=podman conmon=conmon \
-		busybox=busybox-static ip=iproute2 iptables=iptables docker-registry=docker-registry ;;
+		busybox=busybox-static ip=iproute2 iptables=iptables docker-registry=docker-registry \
+		chromium=chromium /usr/share/fonts/truetype/dejavu/DejaVuSans.ttf=fonts-dejavu-core ;;
 	generate) echo $clang=$clang $llvm_strip=llvm-19 /usr/include/bpf/bpf_helpers.h=libbpf-dev ;;
 	check) needs test; needs generate; echo gcc=gcc /usr/include/stdlib.h=libc6-dev shellcheck=shellcheck ;;
 	kernel) echo qemu-system-x86_64=qemu-system-x86 cpio=cpio zstd=zstd xz=xz-utils ;;

@@ -14,6 +14,7 @@
 #   ROLLCAGE_TEST_CRI_IMAGE     the same image, in its namespaces k8s.io and default
 #   ROLLCAGE_TEST_PODMAN_HOST   address of a Podman service
 #   ROLLCAGE_TEST_PODMAN_IMAGE  the same image, in it
+#   ROLLCAGE_TEST_CHROMIUM     browser for the pages of rollcage inspect
 #   ROLLCAGE_TEST_SYSDIG        sysdig 0.41; reads every capture, has no container fields
 #   ROLLCAGE_TEST_SYSDIG_OLD    sysdig 0.29; has container fields
 set -euo pipefail
@@ -84,6 +85,17 @@ if tools/sysdig.sh bookworm >/dev/null; then
 	export ROLLCAGE_TEST_SYSDIG_OLD=$PWD/.cache/sysdig-bookworm/sysdig
 else
 	warn 'sysdig 0.29 could not be fetched: comparisons with it skip'
+fi
+
+if ! command -v npm >/dev/null; then
+	warn 'Node and npm are missing: tests of the pages in a browser skip'
+elif ! command -v chromium >/dev/null; then
+	warn 'chromium is missing: tests of the pages in a browser skip'
+elif (cd internal/inspect/web && { [ -d node_modules ] || npm ci --no-audit --no-fund --loglevel=error; }) >&2; then
+	ROLLCAGE_TEST_CHROMIUM=$(command -v chromium)
+	export ROLLCAGE_TEST_CHROMIUM
+else
+	warn 'npm could not fetch the packages: tests of the pages in a browser skip'
 fi
 
 # One package at a time: several watch the live host, and what loads it belongs to the test that is at work.
