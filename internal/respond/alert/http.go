@@ -57,6 +57,9 @@ type HTTP struct {
 	opts   HTTPOptions
 	client *http.Client
 	closed bool
+
+	body  func(*Alert) []byte       // another form of JSON than that of the Shape, nil for none
+	check func(answer []byte) error // whether an answer of success is one, nil if it is
 }
 
 // NewHTTP returns an output that posts to opts.URL. It fails when the URL is
@@ -171,12 +174,19 @@ func (o *HTTP) Send(ctx context.Context, a *Alert) error {
 	if o.closed {
 		return ErrClosed
 	}
-	body := o.encode(a)
+	if o.body != nil {
+		return o.deliver(ctx, o.pack(o.body(a)))
+	}
+	return o.deliver(ctx, o.pack(o.opts.Shape.Append(nil, a)))
+}
+
+// deliver posts a body until the receiver has it or refuses it.
+func (o *HTTP) deliver(ctx context.Context, body []byte) error {
 	pause := o.opts.Backoff
 	for try := 0; ; try++ {
 		err := o.post(ctx, body)
 		var refused *refusal
-		if err == nil || errors.As(err, &refused) && !refused.passes() || try >= o.opts.Retries || ctx.Err() != nil {
+		if err == nil || errors.Is(err, ErrRefused) || errors.As(err, &refused) && !refused.passes() || try >= o.opts.Retries || ctx.Err() != nil {
 			return err
 		}
 		// Half of the pause is left to chance, so that many hosts do not come back at once.
@@ -193,11 +203,10 @@ func (o *HTTP) Send(ctx context.Context, a *Alert) error {
 	}
 }
 
-// encode returns the body. Its memory is used for no other alert: when the
-// receiver answers before it has read everything, the rest is still being sent
-// after the answer.
-func (o *HTTP) encode(a *Alert) []byte {
-	line := o.opts.Shape.Append(nil, a)
+// pack returns the body as it is sent. Its memory is used for no other alert: when
+// the receiver answers before it has read everything, the rest is still being
+// sent after the answer.
+func (o *HTTP) pack(line []byte) []byte {
 	if !o.opts.Compress {
 		return line
 	}
@@ -218,7 +227,7 @@ func (o *HTTP) post(ctx context.Context, body []byte) error {
 	}
 	req.Header.Set("User-Agent", o.opts.UserAgent)
 	req.Header.Set("Content-Type", "text/plain")
-	if o.opts.Shape.JSON {
+	if o.opts.Shape.JSON || o.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	if o.opts.Compress {
@@ -238,6 +247,9 @@ func (o *HTTP) post(ctx context.Context, body []byte) error {
 	}
 	if resp.StatusCode >= 300 {
 		return newRefusal(resp)
+	}
+	if o.check != nil {
+		return o.check(answer)
 	}
 	return nil
 }

@@ -300,7 +300,7 @@ func TestHTTPKeepsItsHandsOffABodyThatIsStillBeingSent(t *testing.T) {
 		o.client.Transport = k
 		first, second := sample(), sample()
 		second.Rule = strings.Repeat("another", 3)
-		want := append([]byte(nil), o.encode(first)...)
+		want := append([]byte(nil), o.pack(o.opts.Shape.Append(nil, first))...)
 		for _, a := range []*Alert{first, second} {
 			if err := o.Send(t.Context(), a); err != nil {
 				t.Fatal(err)

@@ -45,6 +45,11 @@ var outputs = []struct {
 	{"program", func(t *testing.T) *receiver { return programReceiver(t, false) }},
 	{"program kept running", func(t *testing.T) *receiver { return programReceiver(t, true) }},
 	{"syslog", syslogReceiver},
+	{"smtp", smtpReceiver},
+	{"slack", slackReceiver},
+	{"otlp", otlpReceiver},
+	{"nats", func(t *testing.T) *receiver { return natsReceiver(t, false) }},
+	{"nats with JetStream", func(t *testing.T) *receiver { return natsReceiver(t, true) }},
 }
 
 // numbered returns an alert that can be told from others.
