@@ -63,14 +63,16 @@ func TestEveryViewHasTheRowsOfCsysdig(t *testing.T) {
 			if _, err := os.Stat(program); err != nil {
 				t.Skip("no second opinion: tools/sysdig.sh brings it: ", err)
 			}
-			used, rows := map[int]int{}, 0
+			used, rows, asked, ran := map[int]int{}, 0, 0, 0
 			for _, path := range files {
 				for _, v := range All() {
-					column, asked := rel.only[v.ID]
-					if rel.only != nil && !asked {
+					column, ok := rel.only[v.ID]
+					if rel.only != nil && !ok {
 						continue
 					}
+					asked++
 					t.Run(filepath.Base(path)+"/"+v.ID, func(t *testing.T) {
+						ran++
 						theirs, ok := csysdigRows(t, program, path, v, rel.containers)
 						if !ok {
 							return
@@ -84,7 +86,7 @@ func TestEveryViewHasTheRowsOfCsysdig(t *testing.T) {
 				}
 			}
 			for i, d := range differences {
-				if strings.Contains(d.release, rel.name) && used[i] == 0 && !t.Failed() && len(files) == 9 {
+				if strings.Contains(d.release, rel.name) && used[i] == 0 && !t.Failed() && len(files) == 9 && ran == asked {
 					t.Errorf("no capture shows any more that %s", d.why)
 				}
 			}
