@@ -73,11 +73,6 @@ func newPrinter(o *options, colors bool) (*printer, error) {
 	return p, nil
 }
 
-// uses reports whether the format has a field whose name begins so.
-func (p *printer) uses(prefix string) bool {
-	return slices.ContainsFunc(p.format.Fields(), func(f *filter.FormatField) bool { return strings.HasPrefix(f.Name, prefix) })
-}
-
 // text returns the line of an event with its end, nil if there is none. It is
 // valid until the next call.
 func (p *printer) text(he *host.Event) []byte {

@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"rollcage/internal/cli/stream"
+	"rollcage/internal/detect/field"
 	"rollcage/internal/detect/filter"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/host"
@@ -138,8 +140,20 @@ func (s *session) file(ctx context.Context, path string) error {
 	return stream.End(err, &so)
 }
 
-// wanted returns the events that a live source is asked for.
+// timed reports whether anything looks at how long calls take.
+func (s *session) timed() bool {
+	return s.opts.time == field.TimeLatency || s.printer.format.UsesLatency() || s.node != nil && filter.UsesLatency(s.node) ||
+		slices.ContainsFunc(s.tools, func(t *tool) bool { return t.run.Latency })
+}
+
+// wanted returns what a live source is asked for.
 func (s *session) wanted() event.Interest {
+	i := s.wantedEvents()
+	i.Latency = s.timed()
+	return i
+}
+
+func (s *session) wantedEvents() event.Interest {
 	var all event.Interest
 	for _, c := range event.Syscalls() {
 		if len(c.Events) > 0 {
