@@ -22,7 +22,7 @@ func newFieldsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "fields [TEXT ...]",
 		Short: "List the fields of conditions and outputs",
-		Long:  "List the fields that conditions and outputs can use: all, or those whose name or description holds one of the texts.",
+		Long:  "List the fields that conditions and outputs can use: all, or those whose name or description holds one of the texts, then with an example.",
 		Example: `  rollcage fields proc.name container
   rollcage fields -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -92,7 +92,14 @@ func runFields(w io.Writer, opts fieldsOptions, texts []string) error {
 		if len(doc.Flags) > 0 {
 			note += " (" + strings.Join(doc.Flags, ", ") + ")"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\n", usageOf(d), doc.Type, note)
+		if len(texts) > 0 {
+			note += " For instance: " + doc.Example
+		}
+		kind := doc.Type
+		if doc.List {
+			kind += " list"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\n", usageOf(d), kind, note)
 	}
 	return tw.Flush()
 }

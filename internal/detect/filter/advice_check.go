@@ -126,52 +126,47 @@ func (a *adviser) constants(c *Check, f *field.Field, _ scope) {
 }
 
 // enumerations holds the values of fields that have few.
-var enumerations = map[string]func(string) bool{
-	"fd.type": func(s string) bool {
-		return s == missing || anyType(func(t event.FDType) bool { return t.Word() == s })
-	},
-	"fd.typechar": func(s string) bool {
-		return anyType(func(t event.FDType) bool { return string(rune(t.Letter())) == s })
-	},
-	"fd.l4proto": oneOf("tcp", "udp", "icmp", "raw", "<NA>"),
-	"evt.io_dir": oneOf("read", "write"),
-	"evt.category": oneOf("file", "net", "IPC", "ipc", "memory", "process", "sleep", "system", "signal", "user", "time", "processing",
-		"other", "unknown", "internal", "wait", "scheduler", "plugin", "io", "async"),
-	"evt.res": func(s string) bool {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return event.ErrnoName(max(n, -n)) == "" && n != 0
-		}
-		return s == "SUCCESS" || len(s) > 1 && s[0] == 'E' && s == strings.ToUpper(s)
-	},
+var enumerations = map[string][]string{
+	"fd.type":     append(fdWords(event.FDType.Word), missing),
+	"fd.typechar": fdWords(func(t event.FDType) string { return string(rune(t.Letter())) }),
+	"fd.l4proto":  {"tcp", "udp", "icmp", "raw", missing},
+	"evt.io_dir":  {"read", "write"},
+	"evt.category": {"file", "net", "IPC", "ipc", "memory", "process", "sleep", "system", "signal", "user", "time", "processing",
+		"other", "unknown", "internal", "wait", "scheduler", "plugin"},
 }
 
-func oneOf(words ...string) func(string) bool {
-	return func(s string) bool { return slices.Contains(words, s) }
-}
-
-func anyType(is func(event.FDType) bool) bool {
+// fdWords returns what word says of each type of descriptor, each once.
+func fdWords(word func(event.FDType) string) []string {
+	var out []string
 	for t := event.FDUnknown; t <= event.FDPidfd; t++ {
-		if is(t) {
-			return true
+		if w := word(t); w != "" && !slices.Contains(out, w) {
+			out = append(out, w)
 		}
 	}
-	return false
+	return out
+}
+
+// resultText reports whether evt.res can be a text: SUCCESS, the name of an
+// error, or a number that has no name.
+func resultText(s string) bool {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return event.ErrnoName(max(n, -n)) == "" && n != 0
+	}
+	return s == "SUCCESS" || len(s) > 1 && s[0] == 'E' && s == strings.ToUpper(s)
 }
 
 // enumeration is about a value that a field with few of them never has.
 func (a *adviser) enumeration(f *field.Field, v *Value) {
-	known := enumerations[f.Def.Name]
-	if known == nil || known(v.Text) {
-		if f.Def.Name == evtType {
-			a.oldType(v)
-		}
-		return
+	never := fmt.Sprintf("%s is never '%s'", f.Name, v.Text)
+	switch name := f.Def.Name; {
+	case name == evtType:
+		a.oldType(v)
+	case name == "evt.res" && !resultText(v.Text):
+		a.add("value-never-seen", v.At, never,
+			"evt.res is SUCCESS or the name of an error like ENOENT; the number is evt.rawres, and evt.failed tells errors apart")
+	case enumerations[name] != nil && !slices.Contains(enumerations[name], v.Text):
+		a.add("value-never-seen", v.At, never, "possible are "+strings.Join(enumerations[name], ", "))
 	}
-	hint := "'rollcage fields " + f.Def.Name + "' says which there are"
-	if f.Def.Name == "evt.res" {
-		hint = "evt.res is SUCCESS or the name of an error like ENOENT; the number is evt.rawres, and evt.failed tells errors apart"
-	}
-	a.add("value-never-seen", v.At, fmt.Sprintf("%s is never '%s'", f.Name, v.Text), hint)
 }
 
 // oldType is about types that are in old captures only.
