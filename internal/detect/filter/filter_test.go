@@ -19,6 +19,7 @@ import (
 //	false CONDITION          the condition is false
 //	accept CONDITION         the condition compiles
 //	reject CONDITION => TEXT the condition is an error that contains TEXT
+//	rejects CONDITION => TEXT  the standard schema gives exactly this error; \n in the condition is a line break
 //	warn CONDITION => TEXT   the condition compiles with a warning that contains TEXT
 //	advise CONDITION => NAMES  the standard schema gives this advice about the condition, or "nothing"
 //	print CONDITION => TEXT  the condition in its compiled form is TEXT
@@ -85,6 +86,15 @@ func (s *script) step(word, text, want string) error {
 	case "reject":
 		_, err := s.compile(s.host.schema().NewProgram(), text)
 		return mention(err, want)
+	case "rejects":
+		n, err := Parse(strings.ReplaceAll(text, `\n`, "\n"))
+		if err == nil {
+			_, _, err = NewProgram().Add(n)
+		}
+		if err == nil {
+			return errors.New("accepted")
+		}
+		return equal(nil, want, err.Error)
 	case "warn":
 		return s.warn(text, want)
 	case "advise":
