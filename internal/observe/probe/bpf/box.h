@@ -61,47 +61,59 @@ struct box_port box_ports[MAX_BOX_PORTS]; // port 0 is the end
 u8 box_has_files;
 u64 box_lost; // events that found the box closed, or no memory
 
-#define MAX_CGROUP_LEVEL 8
+#define MAX_CGROUP_LEVEL 16
 
-// below_cgroup reports whether the running task is in a cgroup or one below it.
-static __always_inline bool below_cgroup(u64 cgroup)
+// The helpers that tell the cgroups of the running task are not there for programs of 5.10, so the way up is walked.
+
+static __always_inline struct kernfs_node *current_cgroup(void)
 {
+	struct task_struct *task = current_task();
+
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+}
+
+static __always_inline struct kernfs_node *cgroup_above(struct kernfs_node *node)
+{
+	if (bpf_core_field_exists(node->__parent))
+		return BPF_CORE_READ(node, __parent);
+	struct kernfs_node___v614 *old = (void *)node;
+	return BPF_CORE_READ(old, parent);
+}
+
+// below_cgroup reports whether the running task is in a cgroup or one below it. Verified once.
+__noinline int below_cgroup(u64 cgroup)
+{
+	struct kernfs_node *node = current_cgroup();
+	int i;
+
+	for (i = 0; i < MAX_CGROUP_LEVEL && node; i++) {
+		if (BPF_CORE_READ(node, id) == cgroup)
+			return 1;
+		node = cgroup_above(node);
+	}
+	return 0;
+}
+
+// in_scope reports whether the running task is in a cgroup that is recorded, or below one. Verified once.
+__noinline int in_scope(void)
+{
+	struct kernfs_node *node = current_cgroup();
 	u64 id;
 	int i;
 
-	if (bpf_get_current_cgroup_id() == cgroup)
-		return true;
-	for (i = 1; i < MAX_CGROUP_LEVEL; i++) {
-		id = bpf_get_current_ancestor_cgroup_id(i);
-		if (!id)
-			break;
-		if (id == cgroup)
-			return true;
+	for (i = 0; i < MAX_CGROUP_LEVEL && node; i++) {
+		id = BPF_CORE_READ(node, id);
+		if (bpf_map_lookup_elem(&box_cgroups, &id))
+			return 1;
+		node = cgroup_above(node);
 	}
-	return false;
+	return 0;
 }
 
 // in_box reports whether what the running task does is recorded.
 static __always_inline bool in_box(void)
 {
-	u64 id;
-	int i;
-
-	if (!has_box)
-		return false;
-	if (!box_scoped)
-		return true;
-	id = bpf_get_current_cgroup_id();
-	if (bpf_map_lookup_elem(&box_cgroups, &id))
-		return true;
-	for (i = 1; i < MAX_CGROUP_LEVEL; i++) {
-		id = bpf_get_current_ancestor_cgroup_id(i);
-		if (!id)
-			break;
-		if (bpf_map_lookup_elem(&box_cgroups, &id))
-			return true;
-	}
-	return false;
+	return has_box && (!box_scoped || in_scope());
 }
 
 static __always_inline u32 port_snaplen(struct sock *sk, u32 len)

@@ -370,6 +370,7 @@ enum cgroup_subsys_id {
 struct kernfs_node {
 	struct kernfs_node *__parent;
 	const char *name;
+	u64 id;
 };
 
 struct kernfs_node___v614 {
