@@ -83,6 +83,7 @@ func runRulesUpdate(ctx context.Context, w, stderr io.Writer, opts *rulesUpdateO
 		case err != nil && !errors.Is(err, errNo):
 			slog.Error("updating rules", "error", err, "again in", opts.follow)
 		}
+		u.again = true
 		select {
 		case <-ctx.Done():
 			return nil
@@ -112,6 +113,7 @@ func (o *rulesUpdateOptions) references(ctx context.Context, args []string) ([]s
 
 type updater struct {
 	*rulesUpdateOptions
+	again  bool // it is not the first round of following
 	from   artifact.Options
 	stdout io.Writer
 	stderr io.Writer
@@ -130,7 +132,7 @@ func (u *updater) all(ctx context.Context, refs []string) error {
 	for _, ref := range refs {
 		err := u.one(ctx, folder, ref)
 		if errors.Is(err, artifact.ErrRefused) || errors.Is(err, artifact.ErrSignature) {
-			fmt.Fprintf(u.stderr, "%s: %v\n", ref, err)
+			fmt.Fprintf(u.stderr, "%v\n", err)
 			refused = true
 			continue
 		}
@@ -176,7 +178,7 @@ func (u *updater) one(ctx context.Context, folder *artifact.Folder, ref string) 
 	}
 	// Before anything is touched, and again with what is really there then.
 	if err := u.check(folder.Overlay(a)); err != nil {
-		return err
+		return fmt.Errorf("%s (%s): %w", ref, a.Digest, err)
 	}
 	if err := folder.Install(a, func() error { return u.check(rule.ReadFiles(u.dir)) }); err != nil {
 		return err
@@ -230,13 +232,16 @@ func (u *updater) check(folder []rule.File) error {
 		}
 	}
 	if n > 0 {
-		return fmt.Errorf("%w with it: %s", artifact.ErrRefused, plural(n, "error"))
+		return fmt.Errorf("%w with what the registry has: %s", artifact.ErrRefused, plural(n, "error"))
 	}
 	return nil
 }
 
-// report says what was done.
+// report says what was done; of following, only what changed.
 func (u *updater) report(doc updateDoc) error {
+	if u.again && !doc.Changed {
+		return nil
+	}
 	if u.output == outputJSON {
 		return json.NewEncoder(u.stdout).Encode(doc)
 	}
