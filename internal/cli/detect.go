@@ -52,6 +52,7 @@ type detectOptions struct {
 	duration   time.Duration
 	watchRules bool
 	evidence   string
+	far        farOutputs
 	listen     server.Options
 	exitOnLoss bool
 	fold       time.Duration
@@ -107,6 +108,7 @@ func (opts *detectOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&opts.captureDir, "capture-dir", "", "with an alert begin a capture file in the `FOLDER`: the state of the host, the event, and what follows")
 	f.DurationVar(&opts.captureFor, "capture-for", 5*time.Second, "go on with it that `TIME` after the last alert; a rule may say otherwise")
 	f.Int64Var(&opts.captureMax, "capture-max", 1000, "end it at so many `MB`, 0 for never")
+	opts.far.addFlags(f)
 	f.StringVar(&opts.evidence, "evidence", "", "keep alerts with their processes and containers as incidents in the `FOLDER`; see 'rollcage evidence'")
 	f.StringVar(&opts.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`; live only")
 	f.StringVar(&opts.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
@@ -244,10 +246,18 @@ func (o *detectOptions) outputs(stdout io.Writer) ([]alert.Output, error) {
 		}
 		out = append(out, h)
 	}
-	if len(out) == 0 {
-		return nil, usage.Errorf("--quiet needs --out-file or --out-http")
+	out, err := o.far.add(out, o.httpRetries())
+	if err != nil {
+		return nil, err
 	}
-	return out, nil
+	if len(out) == 0 {
+		return nil, usage.Errorf("--quiet needs --out-file, --out-http or another output")
+	}
+	direct := 1 // standard output shows what comes now
+	if o.quiet {
+		direct = 0
+	}
+	return o.far.wrap(out, direct)
 }
 
 // reopenOnSignal makes the outputs open their files again on SIGUSR1, as log

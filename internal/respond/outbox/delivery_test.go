@@ -281,3 +281,33 @@ func TestClockThatJumpsChangesNothing(t *testing.T) {
 	}
 	wantGot(t, f, want)
 }
+
+func TestInletKeepsWhatIsSentUntilTheOutputIsBack(t *testing.T) {
+	dir := t.TempDir()
+	f := &fake{name: "x", err: errors.New("down")}
+	send := func(from, to int) {
+		b, err := Open(dir, Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		in := NewInlet(b, deliver(t, b, f), 50*time.Millisecond)
+		for n := from; n <= to; n++ {
+			a := numbered(n)
+			if err := in.Send(t.Context(), a); err != nil || a.ID != "" {
+				t.Fatalf("%v, id %q", err, a.ID)
+			}
+		}
+		for range 2 {
+			if err := in.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := in.Send(t.Context(), numbered(0)); !errors.Is(err, alert.ErrClosed) {
+			t.Errorf("got %v", err)
+		}
+	}
+	send(1, 3)
+	f.set(nil, false)
+	send(4, 5)
+	wantGot(t, f, words(1, 5))
+}

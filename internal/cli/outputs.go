@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"rollcage/internal/cli/usage"
+	"rollcage/internal/respond/alert"
+	"rollcage/internal/respond/outbox"
+)
+
+// farOutputs are the receivers of alerts on other hosts, and the outbox in front of them.
+type farOutputs struct {
+	slack  string
+	otlp   string
+	nats   string
+	smtp   alert.SMTPOptions
+	outbox string
+	mask   bool
+}
+
+func (o *farOutputs) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.slack, "out-slack", "", "post alerts to the incoming webhook at the `URL`, of Slack or what takes the same form")
+	f.StringVar(&o.otlp, "out-otlp", "", "send alerts as OpenTelemetry logs to the `URL`, as http://127.0.0.1:4318/v1/logs")
+	f.StringVar(&o.nats, "out-nats", "", "publish alerts as JSON to the NATS server and subject in the `URL`, as nats://127.0.0.1:4222/alerts; with ?jetstream wait until a stream has them")
+	f.StringVar(&o.smtp.Address, "out-smtp", "", "send alerts as mail through the server at `HOST:PORT`")
+	f.StringVar(&o.smtp.Encryption, "smtp-encryption", alert.SMTPStartTLS, "starttls, tls or none")
+	f.StringVar(&o.smtp.From, "smtp-from", "", "`ADDRESS` of the sender")
+	f.StringSliceVar(&o.smtp.To, "smtp-to", nil, "`ADDRESS` of a recipient, repeatable")
+	f.StringVar(&o.smtp.Username, "smtp-user", "", "`NAME` to log in with")
+	f.StringVar(&o.smtp.Password, "smtp-password", "", "and password; better in ROLLCAGE_SMTP_PASSWORD or the configuration, as all users see command lines")
+	f.StringVar(&o.outbox, "outbox", "", "keep alerts in the `FOLDER` until all outputs but standard output have them, also over restarts")
+	f.BoolVar(&o.mask, "mask", true, "hide passwords, tokens and keys in alerts")
+}
+
+// add appends the outputs that were asked for.
+func (o *farOutputs) add(out []alert.Output, retries int) ([]alert.Output, error) {
+	http := alert.HTTPOptions{UserAgent: "rollcage/" + version, Retries: retries}
+	if o.slack != "" {
+		http.URL = o.slack
+		s, err := alert.NewSlack(http)
+		if err != nil {
+			return nil, usage.Errorf("--out-slack: %v", err)
+		}
+		out = append(out, s)
+	}
+	if o.otlp != "" {
+		http.URL = o.otlp
+		s, err := alert.NewOTLP(http)
+		if err != nil {
+			return nil, usage.Errorf("--out-otlp: %v", err)
+		}
+		out = append(out, s)
+	}
+	if o.nats != "" {
+		n, err := natsOutput(o.nats)
+		if err != nil {
+			return nil, usage.Errorf("--out-nats: %v", err)
+		}
+		out = append(out, n)
+	}
+	if o.smtp.Address != "" {
+		s, err := alert.NewSMTP(o.smtp)
+		if err != nil {
+			return nil, usage.Errorf("--out-smtp: %v", err)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// natsOutput makes an output of a URL whose path is the subject.
+func natsOutput(text string) (*alert.NATS, error) {
+	u, err := url.Parse(text)
+	if err != nil {
+		return nil, err
+	}
+	subject := strings.Trim(u.Path, "/")
+	if subject == "" {
+		return nil, fmt.Errorf("%q has no subject; want nats://host:4222/subject", text)
+	}
+	opts := alert.NATSOptions{Subject: subject, Shape: alert.JSON(), JetStream: u.Query().Has("jetstream")}
+	if u.User != nil {
+		opts.Username = u.User.Username()
+		opts.Password, _ = u.User.Password()
+	}
+	u.User, u.Path, u.RawQuery = nil, "", ""
+	opts.URL = u.String()
+	return alert.NewNATS(opts)
+}
+
+// wrap hides secrets and puts the outbox in front of all outputs but the first direct ones.
+func (o *farOutputs) wrap(out []alert.Output, direct int) ([]alert.Output, error) {
+	if o.mask {
+		for i := range out {
+			out[i] = alert.MaskOutput(out[i])
+		}
+	}
+	if o.outbox == "" || len(out) == direct {
+		return out, nil
+	}
+	box, err := outbox.Open(o.outbox, outbox.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("--outbox: %w", err)
+	}
+	d, err := outbox.NewDelivery(box, out[direct:], outbox.DeliveryOptions{})
+	if err != nil {
+		box.Close()
+		return nil, fmt.Errorf("--outbox: %w", err)
+	}
+	return append(out[:direct:direct], outbox.NewInlet(box, d, flushTime/2)), nil
+}
