@@ -174,8 +174,8 @@ func (c *compiler) intern(key string, build func() node) nodeID {
 	return id
 }
 
-// check makes the node of a check.
-func (c *compiler) check(n *Check) (nodeID, error) {
+// newCheck makes the node of a check.
+func (c *compiler) newCheck(n *Check) (nodeID, error) {
 	src, err := c.sources.get(n.Left)
 	if err != nil {
 		return 0, err

@@ -7,8 +7,9 @@ import "strings"
 const MaxDepth = 1000
 
 // Parse parses a condition. The error is an *Error.
-func Parse(src string) (Node, error) {
-	p := &parser{lexer: newLexer(src)}
+func Parse(src string) (Node, error) { return parse(&parser{lexer: newLexer(src)}) }
+
+func parse(p *parser) (Node, error) {
 	n, err := p.or()
 	if err != nil {
 		return nil, err
@@ -22,6 +23,7 @@ func Parse(src string) (Node, error) {
 type parser struct {
 	lexer
 	depth int
+	lists *Lists // nil if lists are not shared
 }
 
 func (p *parser) expected(what string) *Error { return errorAt(p.at, "expected %s", what) }
@@ -319,6 +321,16 @@ func (p *parser) listOrName(what string) (Node, error) {
 		return nil, p.expected(what)
 	}
 	l := &List{At: at}
+	text, long := "", false
+	if p.lists != nil {
+		if text, long = listText(p.rest()); long {
+			if l.Values = p.lists.take(text); l.Values != nil {
+				p.take(len(text))
+				return l, nil
+			}
+		}
+	}
+	start := p.at.Index
 	p.blank()
 	for !p.symbol(")") {
 		if len(l.Values) > 0 {
@@ -333,6 +345,9 @@ func (p *parser) listOrName(what string) (Node, error) {
 		}
 		l.Values = append(l.Values, v)
 		p.blank()
+	}
+	if long && p.at.Index-start == len(text) {
+		p.lists.keep(text, l.Values)
 	}
 	return l, nil
 }

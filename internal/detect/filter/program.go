@@ -15,6 +15,7 @@ type Program struct {
 	sources sources
 	nodes   []node
 	index   map[string]nodeID
+	lists   map[listCheck]checkedList
 	conds   []nodeID
 	answers int // numbered questions about processes
 	hosts   map[string]*hostName
@@ -61,7 +62,7 @@ func NewProgram() *Program { return Standard.NewProgram() }
 func (s *Schema) NewProgram() *Program {
 	return &Program{
 		id: programs.Add(1), sources: newSources(s),
-		index: map[string]nodeID{}, hosts: map[string]*hostName{},
+		index: map[string]nodeID{}, lists: map[listCheck]checkedList{}, hosts: map[string]*hostName{},
 	}
 }
 

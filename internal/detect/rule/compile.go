@@ -14,15 +14,22 @@ type compiler struct {
 	macro map[string]*macroExpr
 	seen  map[string]bool // problems inside macros that were reported
 	set   *Ruleset
+
+	// What the conditions of many rules have in common is read and compiled once.
+	long filter.Lists
+	prog *filter.Program
 }
 
 // expr is a condition on its way from text to a tree.
 type expr struct {
 	at     *where
-	src    text        // with lists and exceptions
+	own    text        // with exceptions
+	src    text        // with lists too; see source
+	again  func() text // makes src again, nil while it is there
 	node   filter.Node // macros are put in once resolved
 	macros []string    // that it names itself, in order
 	lists  []string
+	shared bool // lists in node are those of an earlier condition, with its positions
 }
 
 // macroExpr is a macro while macros are put into each other.
@@ -36,6 +43,7 @@ type macroExpr struct {
 // compile compiles all that was collected so far.
 func (l *loader) compile() *Ruleset {
 	c := &compiler{loader: l, items: map[string][]string{}, macro: map[string]*macroExpr{}, seen: map[string]bool{}}
+	c.prog = l.schema.NewProgram()
 	c.set = &Ruleset{schema: l.schema, Plugins: l.requirements(), EngineVersion: l.engine}
 	c.resolveLists()
 	c.parseMacros()
@@ -82,21 +90,24 @@ func (c *compiler) resolveLists() {
 }
 
 // parse puts the lists into a condition and parses it; nil after an error.
-func (c *compiler) parse(at *where, src text) *expr {
-	x := &expr{at: at}
-	for _, d := range c.lists.order {
-		var used bool
-		if src, used = src.substitute(d.name, c.items[d.name]); used {
-			d.used = true
-			x.lists = append(x.lists, d.name)
-		}
-		if len(src.s) > maxExpanded {
-			c.problem(at, ErrCompileCondition, "the condition is longer than %d bytes once its lists are put in", maxExpanded)
-			return nil
-		}
+// With share, lists may be those of an earlier condition.
+func (c *compiler) parse(at *where, src text, share bool) *expr {
+	x := &expr{at: at, own: src}
+	var ok bool
+	if x.src, x.lists, ok = c.withLists(src); !ok {
+		c.problem(at, ErrCompileCondition, "the condition is longer than %d bytes once its lists are put in", maxExpanded)
+		return nil
 	}
-	x.src = src
-	node, err := filter.Parse(src.s)
+	for _, name := range x.lists {
+		c.lists.byName[name].used = true
+	}
+	var node filter.Node
+	var err error
+	if share {
+		node, x.shared, err = c.long.Parse(x.src.s)
+	} else {
+		node, err = filter.Parse(x.src.s)
+	}
 	if err != nil {
 		c.expressionError(x, ErrCompileCondition, err)
 		return nil
@@ -104,6 +115,41 @@ func (c *compiler) parse(at *where, src text) *expr {
 	x.node = node
 	x.macros, _ = filter.UsedNames(node)
 	return x
+}
+
+// withLists puts the lists into a condition and returns which. It reports false
+// if the condition gets too long.
+func (c *compiler) withLists(src text) (out text, names []string, ok bool) {
+	for _, d := range c.lists.order {
+		var used bool
+		if src, used = src.substitute(d.name, c.items[d.name]); used {
+			names = append(names, d.name)
+		}
+		if len(src.s) > maxExpanded {
+			return src, names, false
+		}
+	}
+	return src, names, true
+}
+
+// longText is from which number of bytes on the text of a condition is not
+// kept: thousands of rules may name a list of thousands of items.
+const longText = 16 << 10
+
+// shrink drops a long text; source makes it again.
+func (c *compiler) shrink(x *expr) {
+	if len(x.src.s) > longText {
+		x.src = text{}
+		x.again = func() text { src, _, _ := c.withLists(x.own); return src }
+	}
+}
+
+// source returns the text with lists and exceptions.
+func (x *expr) source() text {
+	if x.again != nil {
+		return x.again()
+	}
+	return x.src
 }
 
 // macroRefs returns the places where a condition names macros.
@@ -166,7 +212,7 @@ func (c *compiler) parseMacros() {
 		if d.broken || c.stopped() {
 			continue
 		}
-		if x := c.parse(d.conditionAt, d.condition); x != nil {
+		if x := c.parse(d.conditionAt, d.condition, false); x != nil {
 			c.macro[d.name] = &macroExpr{expr: x, def: d}
 		}
 	}

@@ -86,12 +86,19 @@ func (c *compiler) ruleError(d *ruleDef, x *expr, code Code, err error) bool {
 
 // condition compiles the condition of a rule with its exceptions.
 func (c *compiler) condition(d *ruleDef, r *Rule) bool {
-	x := c.parse(d.conditionAt, d.expanded())
+	x := c.parse(d.conditionAt, d.expanded(), true)
 	if x == nil || !c.resolve(x, c.seq+1) {
 		return false
 	}
+	_, warnings, err := c.prog.Add(x.node)
+	if x.shared && (err != nil || len(warnings) > 0 || c.opts.Advise) {
+		// Something is to be said: with the places in this condition.
+		if x = c.parse(d.conditionAt, d.expanded(), false); x == nil || !c.resolve(x, c.seq+1) {
+			return false
+		}
+		_, warnings, err = c.schema.NewProgram().Add(x.node)
+	}
 	c.lint(d.conditionAt, x.node)
-	_, warnings, err := c.schema.NewProgram().Add(x.node)
 	for _, w := range warnings {
 		c.within(x, w.Macro, w.Index, CompileCondition, w.Msg)
 	}
@@ -106,5 +113,6 @@ func (c *compiler) condition(d *ruleDef, r *Rule) bool {
 		c.advise(d, x, selected)
 	}
 	r.node, r.written = x.node, x
+	c.shrink(x)
 	return true
 }

@@ -103,7 +103,7 @@ func (r *Rule) activeExceptions() []*exceptionDef {
 
 // position returns where in a file byte index of the expression is written.
 func (x *expr) position(index int) Position {
-	file, offset := x.at.in(kindExpression, x.src, index).exact()
+	file, offset := x.at.in(kindExpression, x.source(), index).exact()
 	return file.position(offset)
 }
 
@@ -146,7 +146,7 @@ func (x *Explainer) prepare(n filter.Node, in *expr) *explained {
 		e.Kind, e.Text = StepCheck, filter.Print(n)
 		if c, ok := n.(*filter.Check); ok && x.exception && c.Right != nil {
 			e.Position = in.position(c.Right.Pos().Index)
-			if l, ok := c.Right.(*filter.List); ok && len(l.Values) > 0 {
+			if l, ok := c.Right.(*filter.List); ok && len(l.Values) > 0 && !in.shared {
 				e.Position = in.position(l.Values[0].At.Index)
 			}
 		}

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -114,4 +115,81 @@ func appendEvent(b *testing.B, t event.Type, params ...any) []byte {
 		b.Fatal(err)
 	}
 	return data
+}
+
+// oneList is a rules file of n rules that all name the same list of items.
+func oneList(n, items int, rest string) []byte {
+	var b strings.Builder
+	b.WriteString("- list: known\n  items: [")
+	for i := range items {
+		fmt.Fprintf(&b, "program-%d, ", i)
+	}
+	fmt.Fprintf(&b, "last]\n- macro: is_known\n  condition: (proc.name in (known))\n")
+	for i := range n {
+		cond := fmt.Sprintf("evt.type = execve and not proc.name in (known) and proc.pname = tool-%d%s", i, rest)
+		if i%2 == 1 {
+			cond = fmt.Sprintf("evt.type = openat and not is_known and fd.name = /srv/%d%s", i, rest)
+		}
+		fmt.Fprintf(&b, "- rule: rule %d\n  desc: number %d\n  condition: %s\n  output: x %%proc.name\n  priority: WARNING\n", i, i, cond)
+	}
+	return []byte(b.String())
+}
+
+func BenchmarkOneList(b *testing.B) {
+	data := oneList(2000, 10_000, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		set, results := Load([]File{{Name: "one.yaml", Data: data}}, LoadOptions{})
+		if !results[0].OK() {
+			b.Fatal(results[0].Summary(true))
+		}
+		if _, err := NewEngine(set, EngineOptions{Threshold: Debug, Matching: MatchAll}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+// TestWhatRulesShareIsReportedForEach compares the problems of rules that
+// share a long list with those of each rule alone.
+func TestWhatRulesShareIsReportedForEach(t *testing.T) {
+	items := strings.Repeat("a-rather-long-name, ", 30) + "fd.name, proc.nme"
+	head := "- list: known\n  items: [" + items + "]\n"
+	rule := func(i int, cond string) string {
+		return fmt.Sprintf("- rule: r%d\n  desc: d\n  condition: %s\n  output: o\n  priority: ERROR\n", i, cond)
+	}
+	conds := []string{
+		"evt.type = open and proc.name in (known)",
+		"evt.type = open and proc.pname = x and proc.name in (known)",
+		"evt.type = open and fd.num in (known)",
+		"evt.type = open and not proc.name in (known) and proc.name in (known)",
+		"evt.type = open and proc.name in (known",
+		"evt.type = open and proc.name in (known) and fd.name in (known, last)",
+	}
+	all := head
+	for i, c := range conds {
+		all += rule(i, c)
+	}
+	_, results := Load([]File{{Name: "all.yaml", Data: []byte(all)}}, LoadOptions{})
+	got := map[string][]string{}
+	for _, p := range results[0].Problems() {
+		got[p.Item] = append(got[p.Item], fmt.Sprintf("%s %d %s", p.Code, p.Position.Column, p.Message))
+	}
+	some := false
+	for i, c := range conds {
+		_, alone := Load([]File{{Name: "one.yaml", Data: []byte(head + rule(i, c))}}, LoadOptions{})
+		item := fmt.Sprintf("rule %q", fmt.Sprintf("r%d", i))
+		var want []string
+		for _, p := range alone[0].Problems() {
+			if p.Item == item {
+				want = append(want, fmt.Sprintf("%s %d %s", p.Code, p.Position.Column, p.Message))
+			}
+		}
+		some = some || len(want) > 0
+		if !slices.Equal(got[item], want) {
+			t.Errorf("%s: %q\nalone: %q", c, got[item], want)
+		}
+	}
+	if !some {
+		t.Error("nothing was reported, so nothing was compared")
+	}
 }
