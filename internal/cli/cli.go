@@ -12,10 +12,12 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"rollcage/internal/cli/usage"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
+
+	"rollcage/internal/cli/usage"
 )
 
 // The exit codes.
@@ -30,13 +32,18 @@ const (
 // know of it is printed already.
 var errNo = errors.New("the answer is no")
 
+// oneSignal is the time in which signals count as one: timeout(1) signals its
+// child and then the whole process group, sudo relays what a terminal has sent
+// already, so one wish to end often arrives twice.
+const oneSignal = time.Second
+
 // Main runs the command line and returns the exit code.
 func Main(args []string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// The second signal ends a program that the first one could not, for
-	// instance while the reader of its output has stopped.
-	context.AfterFunc(ctx, stop)
+	// A later signal ends a program that the first one could not, for instance
+	// while the reader of its output has stopped.
+	context.AfterFunc(ctx, func() { time.AfterFunc(oneSignal, stop) })
 	root := newRootCommand()
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
