@@ -21,33 +21,33 @@ type Options struct {
 
 // Proposal is what is proposed for a rule.
 type Proposal struct {
-	Rule    string
-	Alerts  int // that were recorded
-	Covered int // of them, by the exceptions
+	Rule    string `json:"rule"`
+	Alerts  int    `json:"alerts"`  // that were recorded
+	Covered int    `json:"covered"` // of them, by the exceptions
 	// Exceptions are those to append, none if nothing can be proposed.
-	Exceptions []*Exception
+	Exceptions []*Exception `json:"exceptions,omitempty"`
 	// Refused says why some noise is left, for people.
-	Refused []string
+	Refused []string `json:"not_covered,omitempty"`
 }
 
 // Exception is one to append to a rule.
 type Exception struct {
-	Name string
+	Name string `json:"name"`
 	// Known is set if the rule has the exception already and only values are added.
-	Known  bool
-	Fields []string
-	Comps  []string
-	Rows   []*Row
+	Known  bool     `json:"known"`
+	Fields []string `json:"fields"`
+	Comps  []string `json:"comps"`
+	Rows   []*Row   `json:"rows"`
 }
 
 // Row is a combination of values.
 type Row struct {
-	Values  [][]string // for each field, one or more
-	Alerts  int
-	First   string // time of the first and last alert
-	Last    string
-	Hosts   int
-	Command string // of the last alert, for people
+	Values  [][]string `json:"values"` // for each field, one or more
+	Alerts  int        `json:"alerts"`
+	First   string     `json:"first"` // time of the first and last alert
+	Last    string     `json:"last"`
+	Hosts   int        `json:"hosts"`
+	Command string     `json:"command,omitempty"` // of the last alert, for people
 }
 
 // Propose proposes exceptions for the rules of a set from alerts that they raised.
