@@ -147,8 +147,8 @@ func End(err error, o *Options) error {
 		return err
 	}
 	var pathErr *os.PathError
-	if errors.As(err, &pathErr) {
-		return err
+	if errors.As(err, &pathErr) || strings.HasPrefix(err.Error(), o.Read+": ") {
+		return err // it says which file
 	}
 	return fmt.Errorf("%s: %w", o.Read, err)
 }
