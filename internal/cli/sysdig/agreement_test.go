@@ -54,7 +54,6 @@ var colors = regexp.MustCompile("\x1b\\[[0-9;]*m")
 func theirs(t *testing.T, program string, args []string) output {
 	t.Helper()
 	cmd := exec.Command(program, args...)
-	cmd.Env = append(os.Environ(), "TZ=UTC")
 	var messages bytes.Buffer
 	cmd.Stderr = &messages
 	out, err := cmd.Output()

@@ -66,6 +66,9 @@ var comparisons041 = []comparison{
 // comparisons029 are with sysdig 0.29: the chisels, as it knows containers and
 // how long calls take.
 var comparisons029 = []comparison{
+	{args: "-t d -p |*%evt.outputtime %thread.tid %evt.type| evt.dir=< and evt.is_io=true", captures: richOld},
+	{args: "-p |*%evt.outputtime %container.name (%container.id) %proc.name (%thread.tid:%thread.vtid) %evt.type| evt.dir=<", captures: richOld, but: []*difference{calledAccept, noName, innerID}},
+	{args: "-p |*%evt.outputtime %container.name %container.image %evt.type| evt.dir=< and container.id!=host", captures: richOld, but: []*difference{calledAccept, noName}},
 	{args: "-c fileslower 0", captures: richOld},
 	{args: "-pc -c fileslower 0", captures: busy},
 	{args: "-c netlower 0", captures: richOld, but: []*difference{peerOfDatagram}},

@@ -73,6 +73,8 @@ var (
 		return here, there
 	})}
 	peerOfDatagram = &difference{name: "peer of a datagram", mend: each(replace(`\d+\.\d+\.\d+\.\d+:55441->\S+`, "DATAGRAM"))}
+	calledAccept   = &difference{name: "first form of accept4", mend: each(replace(`\baccept4\b`, "accept"))}
+	innerID        = &difference{name: "id inside of a container", mend: each(replace(`\((\d+):[^)]*\)`, "($1)"))}
 	noName         = &difference{name: "number of an unknown call", mend: each(replace(`<unknown>|fadvise64|\bunknown\b`, "UNKNOWN"))}
 	ofContainer    = &difference{name: "user of a container", mend: pairs(func(here, there string) (string, string) {
 		cells := strings.Fields(here)

@@ -41,6 +41,9 @@ func appendTime(b []byte, ns uint64, zone *time.Location, layout string) []byte 
 	return time.Unix(int64(ns/second), int64(ns%second)).In(zone).AppendFormat(b, layout)
 }
 
+// ClockTime returns a time in ns since the epoch as evt.time.s shows it.
+func ClockTime(ns uint64) string { return string(appendTime(nil, ns, local, layoutTimeS)) }
+
 // appendSeconds appends ns as seconds with nine decimals.
 func appendSeconds(b []byte, ns uint64) []byte {
 	b = strconv.AppendUint(b, ns/second, 10)

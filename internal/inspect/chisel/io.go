@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"rollcage/internal/detect/field"
 	"rollcage/internal/inspect/unit"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/host"
@@ -59,8 +60,7 @@ func ioBytes(condition string) func(*Env, Values) (*Run, error) {
 				return nil
 			},
 			Tick: func(m Moment) error {
-				at := time.Unix(0, int64(m.Time)).Format(time.TimeOnly)
-				err := env.line("", "%s in:%d out:%d tot:%d", at, in, out, in+out)
+				err := env.line("", "%s in:%d out:%d tot:%d", field.ClockTime(m.Time), in, out, in+out)
 				in, out = 0, 0
 				return err
 			},
