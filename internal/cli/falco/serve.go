@@ -55,7 +55,7 @@ func (r *run) serve(c *command, d *delivery) (*serving, error) {
 		if s.web, err = server.Start(o); err != nil {
 			return s, fmt.Errorf("the web server can not be started: %w", err)
 		}
-		c.log.logf(logInfo, "Starting health webserver with threadiness %d, listening on %s", runtime.GOMAXPROCS(0), o.Address)
+		c.log.logf(logInfo, "Starting health webserver with threadiness %d, listening on %s", runtime.GOMAXPROCS(0), s.web.Addr())
 	}
 	if c.metrics.enabled && (c.metrics.outputRule || c.metrics.outputFile != "") {
 		s.wg.Go(func() { r.tellMetrics(c, reader, groups, s.done) })
