@@ -81,6 +81,7 @@ func runInspect(ctx context.Context, stdout io.Writer, opts *inspectOptions, fil
 		opts.hosts = append(opts.hosts, host)
 	}
 	s := api.New(captures, api.Options{Hosts: opts.hosts, Files: web.Files()})
+	go s.Warm(ctx)
 	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(stdout, "http://%s/?token=%s\n", l.Addr(), s.Token())
 	stop := context.AfterFunc(ctx, func() { _ = srv.Close() })

@@ -3,6 +3,7 @@ package api
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -321,6 +322,50 @@ func TestManyVisitorsAtOnceGetTheSameAnswers(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+func TestPartsAtTheSameTimeGiveWhatOneScanGives(t *testing.T) {
+	v := newVisitor(t, write(t, 1000))
+	defer func(n uint64) { worthParts = n }(worthParts)
+	ask := func(parts uint64, name string, q url.Values) (out rows) {
+		worthParts = parts
+		v.s.answers = newAnswerCache(maxAnswers)
+		v.ask("/views/"+name, q, &out)
+		return out
+	}
+	if n := len(v.s.captures[0].Stretches()); n < 4 {
+		t.Fatalf("only %d stretches", n)
+	}
+	from, to := uitoa(17e17+300_000), uitoa(17e17+2_500_000)
+	for _, name := range []string{"procs", "files", "syscalls", "errors", "threads", "directories"} {
+		for _, q := range []url.Values{{}, {"filter": {"evt.type = read"}}, {"from": {from}, "to": {to}}} {
+			one, two := ask(1<<40, name, q), ask(10, name, q)
+			if a, b := fmt.Sprintf("%+v", one), fmt.Sprintf("%+v", two); a != b || len(one.Rows) == 0 && name != "errors" {
+				t.Errorf("%s %v:\n%s\n%s", name, q, a, b)
+			}
+		}
+	}
+}
+
+func TestAnswersMadeInAdvanceAreThoseThatAreAskedFor(t *testing.T) {
+	v := newVisitor(t, write(t, 300))
+	if err := v.s.warm(t.Context(), 0, v.s.captures[0]); err != nil {
+		t.Fatal(err)
+	}
+	warm := v.s.answers
+	for _, name := range warmViews {
+		path := "/api/captures/0/views/" + name + "?limit=1000"
+		got, ok := warm.get(path)
+		if !ok {
+			t.Errorf("%s was not made", path)
+			continue
+		}
+		v.s.answers = newAnswerCache(maxAnswers)
+		asked, _ := io.ReadAll(v.get(path).Body)
+		if !bytes.HasSuffix(asked, got) {
+			t.Errorf("%s: made %s, asked %s", path, got, asked)
+		}
+	}
 }
 
 func TestTheCacheForgetsWhatWasUsedLongestAgo(t *testing.T) {

@@ -176,12 +176,8 @@ func (s *Server) page(q *request, x *question, l *listing, offset uint64, limit 
 
 // from visits the events of the question from one with a number on.
 func (s *Server) from(q *request, x *question, num uint64, visit func(*host.Event) error) error {
-	end := x.window.To
-	return x.rec.ScanFrom(q.r.Context(), num, recording.Visitor{Event: func(he *host.Event) error {
-		if end != 0 && he.Time() > end {
-			return recording.ErrStop
-		}
-		if he.Time() < x.window.From || !x.cond.fits(he) {
+	return x.rec.ScanFrom(q.r.Context(), num, x.window, recording.Visitor{Event: func(he *host.Event) error {
+		if !x.cond.fits(he) {
 			return nil
 		}
 		return visit(he)
@@ -246,7 +242,7 @@ func (s *Server) event(q *request) error {
 	}
 	var out *eventDetail
 	var before uint64
-	err = rec.ScanFrom(q.r.Context(), num-min(num, 50), recording.Visitor{Event: func(he *host.Event) error {
+	err = rec.ScanFrom(q.r.Context(), num-min(num, 50), recording.All, recording.Visitor{Event: func(he *host.Event) error {
 		switch {
 		case he.Num < num:
 			before = he.Num

@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
+
+	"golang.org/x/sync/errgroup"
 
 	"rollcage/internal/detect/filter"
 	"rollcage/internal/inspect/recording"
@@ -139,21 +142,123 @@ func seconds(x *question) float64 {
 	return float64(to-from) / 1e9
 }
 
-// run runs a view over the window.
-func (s *Server) run(q *request, x *question, a asked, tick func(float64, *view.Table) error) (*view.Table, error) {
+// table compiles a view.
+func (a *asked) table() (*view.Table, error) {
 	t, err := view.New(a.path.View(), view.Options{Filter: a.path.Condition(), Depth: a.path.Depth(), Containers: a.containers})
-	if err != nil {
-		var fe *filter.Error
-		if errors.As(err, &fe) {
-			return nil, filterProblem(fe)
-		}
-		return nil, badRequest("%v", err)
+	var fe *filter.Error
+	switch {
+	case err == nil:
+		return t, nil
+	case errors.As(err, &fe):
+		return nil, filterProblem(fe)
 	}
-	err = s.scan(q.r.Context(), x, recording.Visitor{
-		Event: func(he *host.Event) error { t.Add(he); return nil },
-		End:   func(state *host.State) error { _, to := x.span(); t.AddThreads(state, to, nil); return nil },
-	}, func(progress float64) error { return tick(progress, t) })
-	return t, err
+	return nil, badRequest("%v", err)
+}
+
+// run runs a view over the window, large ones in parts at the same time as far
+// as nobody else needs the places. tick is given the table of the first part.
+func (s *Server) run(q *request, x *question, a asked, tick func(float64, *view.Table) error) (*view.Table, error) {
+	t, err := a.table()
+	if err != nil {
+		return nil, err
+	}
+	ctx := q.r.Context()
+	select {
+	case s.scans <- struct{}{}:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	defer func() { <-s.scans }()
+	edges := []uint64{0, ^uint64(0)}
+	if a.path.View().Kind == view.KindTable {
+		edges = s.edges(x)
+	}
+	tables := []*view.Table{t}
+	group, ctx := errgroup.WithContext(ctx)
+	for i := range len(edges) - 1 {
+		if i > 0 {
+			defer func() { <-s.scans }() // edges took a place for each further part
+			more, err := a.table()
+			if err != nil {
+				return nil, err
+			}
+			tables = append(tables, more)
+		}
+		p := partOf{x, edges[i], edges[i+1]}
+		group.Go(func() error {
+			return p.run(ctx, tables[i], func(progress float64) error {
+				if i > 0 {
+					return nil
+				}
+				return tick(progress, t)
+			})
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for _, more := range tables[1:] {
+		t.Merge(more)
+	}
+	return t, nil
+}
+
+// worthParts is from how many events on a window is run in parts.
+var worthParts uint64 = 300_000
+
+// edges divides a window into parts that hold about as many events each, by the
+// numbers of their first events. It takes a place for each part but the first,
+// as many as are free.
+func (s *Server) edges(x *question) []uint64 {
+	var inside []recording.Stretch
+	for _, st := range x.rec.Stretches()[1:] {
+		if x.window.Has(st.Time) {
+			inside = append(inside, st)
+		}
+	}
+	out := []uint64{0}
+	if len(inside) > 2 && inside[len(inside)-1].Shown-inside[0].Shown > worthParts {
+		for n := cap(s.scans); len(out) < n; {
+			select {
+			case s.scans <- struct{}{}:
+				out = append(out, 0)
+				continue
+			default:
+			}
+			break
+		}
+	}
+	for i := range out[1:] {
+		out[i+1] = inside[(i+1)*len(inside)/len(out)].First
+	}
+	return append(out, ^uint64(0))
+}
+
+// partOf is the events of a question from number first to the one before end.
+type partOf struct {
+	*question
+	first, end uint64
+}
+
+func (p partOf) run(ctx context.Context, t *view.Table, tick func(float64) error) error {
+	from, to := p.span()
+	n := 0
+	v := recording.Visitor{
+		Event: func(he *host.Event) error {
+			switch n++; {
+			case he.Num >= p.end:
+				return recording.ErrStop
+			case n%1024 == 0:
+				if err := tick(share(he.Time(), from, to)); err != nil {
+					return err
+				}
+			}
+			t.Add(he)
+			return nil
+		},
+		End: func(state *host.State) error { t.AddThreads(state, to, nil); return nil },
+	}
+	return p.rec.ScanFrom(ctx, p.first, p.window, v)
 }
 
 // rows turns a result into what is given.

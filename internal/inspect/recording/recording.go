@@ -192,9 +192,13 @@ func (r *Recording) Scan(ctx context.Context, w Window, v Visitor) error {
 	return r.scan(ctx, r.before(w.From), w, 0, v)
 }
 
-// ScanFrom is Scan for the events from number num on.
-func (r *Recording) ScanFrom(ctx context.Context, num uint64, v Visitor) error {
-	return r.scan(ctx, r.beforeEvent(num), All, num, v)
+// ScanFrom is Scan for the events of the window from number num on.
+func (r *Recording) ScanFrom(ctx context.Context, num uint64, w Window, v Visitor) error {
+	p := r.beforeEvent(num)
+	if later := r.before(w.From); p == nil || later != nil && later.Mark.Num > p.Mark.Num {
+		p = later
+	}
+	return r.scan(ctx, p, w, num, v)
 }
 
 // Stretch is a part of a capture that a scan can start at without reading

@@ -79,7 +79,7 @@ func TestAScanInTheMiddleTellsWhatAScanOfAllTells(t *testing.T) {
 			for _, p := range r.points {
 				got := lines(t, func(fn func(*host.Event) error) error {
 					n := 0
-					return r.ScanFrom(context.Background(), p.Mark.Num+1, Visitor{Event: func(he *host.Event) error {
+					return r.ScanFrom(context.Background(), p.Mark.Num+1, All, Visitor{Event: func(he *host.Event) error {
 						if n++; n > 600 {
 							return ErrStop
 						}

@@ -142,6 +142,16 @@ func (c *Cell) add(agg Aggregation, r *read) {
 	}
 }
 
+// follow adds what later events of the same row came to.
+func (c *Cell) follow(agg Aggregation, k class, o *Cell) {
+	if agg == First {
+		return
+	}
+	count := c.Count + o.Count
+	c.merge(agg, k, o)
+	c.Count = count
+}
+
 // merge adds another cell when rows are grouped.
 func (c *Cell) merge(agg Aggregation, k class, o *Cell) {
 	switch agg {

@@ -267,6 +267,30 @@ func (t *Table) append() {
 	t.list = append(t.list, r)
 }
 
+// Merge adds what another table of the same view and options found in events
+// that came after those of t, so that parts of a stream can be run at the same
+// time. The other one must not be used any more. Lists cannot be merged.
+func (t *Table) Merge(o *Table) {
+	for k, r := range o.rows {
+		mine := t.rows[k]
+		switch {
+		case mine != nil:
+			for i := range t.columns {
+				mine.cells[i].follow(t.columns[i].Agg, t.columns[i].class, &r.cells[i])
+			}
+		case len(t.rows) >= t.opt.MaxRows:
+			t.left++
+		default:
+			t.rows[k] = r
+		}
+	}
+	t.left += o.left
+	if t.first == 0 || o.first != 0 && o.first < t.first {
+		t.first = o.first
+	}
+	t.last = max(t.last, o.last)
+}
+
 // Condition returns the whole condition of the view, nil if it takes all events.
 func (t *Table) Condition() filter.Node { return t.node }
 
