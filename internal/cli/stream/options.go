@@ -28,6 +28,8 @@ type Options struct {
 	// EntryArguments also reads names and addresses when a call that opens, connects or executes begins. What
 	// it is before AddFlags is the default.
 	EntryArguments bool
+	// Box is what the black box of a live host keeps, nil for none.
+	Box *probe.BoxOptions
 }
 
 // AddFlags adds the flags of the options.
@@ -48,27 +50,34 @@ func (o *Options) Open(interest event.Interest) (event.Source, error) {
 	if !o.Live() {
 		return capture.Open(o.Read)
 	}
+	src, _, err := o.OpenHost(interest)
+	return src, err
+}
+
+// OpenHost opens the live host as a source that delivers at least what interest
+// asks for. The probe is a part of it, which closing the source closes.
+func (o *Options) OpenHost(interest event.Interest) (event.Source, *probe.Probe, error) {
 	if o.Snaplen < 0 || o.Snaplen > probe.MaxSnaplen {
-		return nil, usage.Errorf("--snaplen %d: want 0 to %d", o.Snaplen, probe.MaxSnaplen)
+		return nil, nil, usage.Errorf("--snaplen %d: want 0 to %d", o.Snaplen, probe.MaxSnaplen)
 	}
 	engines, err := o.engines()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	catalog := runtime.NewCatalog(engines, slog.Default())
-	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments}
+	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments, Box: o.Box}
 	if len(engines) > 0 {
 		po.OnCgroup = catalog.Expect
 	}
 	p, err := probe.Open(po)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("watching the live host: %w", err), catalog.Close())
+		return nil, nil, errors.Join(fmt.Errorf("watching the live host: %w", err), catalog.Close())
 	}
 	if missing := procfs.MissingCapabilities(); len(missing) > 0 {
 		slog.Warn("processes that run already can be read in part only: their programs and descriptors may stay unknown",
 			"missing", strings.Join(missing, " "))
 	}
-	return runtime.NewSource(p, catalog), nil
+	return runtime.NewSource(p, catalog), p, nil
 }
 
 // probeSnaplen returns the length as the probe takes it: negative for none.

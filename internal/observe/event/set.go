@@ -51,6 +51,16 @@ func (i *Interest) Union(o *Interest) {
 	i.Latency = i.Latency || o.Latency
 }
 
+// Remove takes out all calls and types that o wants.
+func (i *Interest) Remove(o *Interest) {
+	for n := range i.Syscalls {
+		i.Syscalls[n] &^= o.Syscalls[n]
+	}
+	for n := range i.Types {
+		i.Types[n] &^= o.Types[n]
+	}
+}
+
 // AddSyscalls adds system calls by name; names that the table lacks are skipped.
 func (i *Interest) AddSyscalls(names ...string) {
 	for _, n := range names {

@@ -31,10 +31,20 @@ type Options struct {
 	// Fold is for how long alerts like one that was sent are held back and
 	// counted; a summary follows. 0 sends each.
 	Fold time.Duration
+	// Loaded, if set, is called when the state is loaded, before its first event,
+	// and Applied with each event that was applied to it, hidden ones too, before it is judged.
+	Loaded  func(*host.State)
+	Applied func(*host.Event)
 	// Matched, if set, is called with each match and the alert that was made
 	// of it, before the alert is sent. The match does not change; the event is
 	// valid until it returns. It returns false to have the alert not sent.
 	Matched func(m *rule.Match, he *host.Event, a *alert.Alert) bool
+}
+
+// Sender takes alerts. [alert.Delivery] is one.
+type Sender interface {
+	// Send takes an alert, which does not change from then on. It may be called by many goroutines.
+	Send(*alert.Alert)
 }
 
 // Agent judges the events of one source.
@@ -42,7 +52,7 @@ type Agent struct {
 	opts     Options
 	src      event.Source
 	stream   *host.Stream
-	delivery *alert.Delivery
+	delivery Sender
 	ended    chan struct{} // closed when Run returns
 	started  time.Time
 
@@ -50,6 +60,7 @@ type Agent struct {
 	next    atomic.Pointer[swap]
 	swapMu  sync.Mutex // of Swap: one at a time
 	working atomic.Pointer[Rules]
+	without atomic.Pointer[event.Interest] // what is not asked for, see LeaveOut
 
 	reloadMu               sync.Mutex // of Reload
 	reloads, reloadsFailed atomic.Uint64
@@ -68,7 +79,7 @@ type Agent struct {
 // New returns an agent that judges the events of src by rules and sends the
 // alerts to d. A live source is to be asked for [Agent.Interest] first, or
 // opened with [Rules.Interest].
-func New(src event.Source, rules *Rules, d *alert.Delivery, opts Options) (*Agent, error) {
+func New(src event.Source, rules *Rules, d Sender, opts Options) (*Agent, error) {
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
@@ -99,6 +110,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stream.Idle = a.tend
 	a.stream.Loaded = func() error {
 		a.recorder.end() // a new section has another state
+		if a.opts.Loaded != nil {
+			a.opts.Loaded(a.stream.State)
+		}
 		return a.tend()
 	}
 	defer func() {
@@ -122,6 +136,9 @@ func (a *Agent) judge(he *host.Event) error {
 	if a.next.Load() != nil {
 		a.takeNext()
 	}
+	if a.opts.Applied != nil {
+		a.opts.Applied(he)
+	}
 	a.recorder.before(he)
 	for _, m := range a.rules.engine.Process(he) {
 		a.match(m, he)
@@ -132,6 +149,9 @@ func (a *Agent) judge(he *host.Event) error {
 
 // hidden handles an event that changes the state and is not to be judged.
 func (a *Agent) hidden(he *host.Event) error {
+	if a.opts.Applied != nil {
+		a.opts.Applied(he)
+	}
 	a.recorder.after(he)
 	return nil
 }

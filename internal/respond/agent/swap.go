@@ -76,7 +76,24 @@ func (a *Agent) Interest() event.Interest { return a.wanted(a.working.Load()) }
 func (a *Agent) wanted(r *Rules) event.Interest {
 	i := r.Interest()
 	i.Union(&a.opts.Interest)
+	if out := a.without.Load(); out != nil {
+		i.Remove(out)
+	}
 	return i
+}
+
+// LeaveOut has the source not send events although rules want them, nil for
+// none, so that a host that is too busy keeps what matters more. What the state
+// of the host needs is sent in any case.
+func (a *Agent) LeaveOut(out *event.Interest) error {
+	a.swapMu.Lock()
+	defer a.swapMu.Unlock()
+	before := a.without.Swap(out)
+	if err := a.ask(a.Interest()); err != nil {
+		a.without.Store(before)
+		return fmt.Errorf("ask for other events: %w", err)
+	}
+	return nil
 }
 
 // ask tells a source that can choose which events are wanted.

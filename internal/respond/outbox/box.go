@@ -154,7 +154,7 @@ func (b *Box) recover() error {
 	return err
 }
 
-// Put keeps an alert, gives it its ID, and tells the outputs. When Put returns
+// Put keeps an alert, gives it an ID if it has none, and tells the outputs. When Put returns
 // nil the alert is acknowledged: it outlasts the end of the process, and as
 // Options.SyncEvery says that of the machine. Otherwise the error is
 // ErrNotKept or ErrLost with the reason, or ErrClosed.
@@ -165,7 +165,9 @@ func (b *Box) Put(a *alert.Alert) error {
 		return ErrClosed
 	}
 	r := record{seq: b.next}
-	a.ID = alertID(b.run, r.seq)
+	if a.ID == "" {
+		a.ID = alertID(b.run, r.seq)
+	}
 	b.buf = alert.AppendRecord(b.buf[:0], a)
 	if len(b.buf) > maxPayload {
 		b.stats.Lost++

@@ -26,7 +26,7 @@ const falcoHelp = "https://falco.org/docs/metrics/"
 // Handler answers with a sample in Prometheus' text format.
 func (r *Reader) Handler(scheme Scheme, groups Group) http.Handler {
 	reg := prometheus.NewRegistry()
-	reg.MustRegister(&collector{r, scheme, groups | Base})
+	reg.MustRegister(append([]prometheus.Collector{&collector{r, scheme, groups | Base}}, r.Others...)...)
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		families, err := reg.Gather()
 		if err != nil {

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/procfs"
 	"rollcage/internal/respond/agent"
@@ -44,8 +46,10 @@ type Net struct {
 type Reader struct {
 	// Agent and Delivery are what is told about.
 	Agent    *agent.Agent
-	Delivery *alert.Delivery
+	Delivery interface{ Stats() []alert.OutputStats }
 	Version  string
+	// Others are exposed to Prometheus too.
+	Others []prometheus.Collector
 
 	mu  sync.Mutex
 	num int

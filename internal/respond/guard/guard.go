@@ -1,0 +1,255 @@
+package guard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcage/internal/observe/blackbox"
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+	"rollcage/internal/respond/action"
+	"rollcage/internal/respond/agent"
+	"rollcage/internal/respond/alert"
+	"rollcage/internal/respond/evidence"
+	"rollcage/internal/respond/policy"
+)
+
+// Options say what a guard works with. State, Source, Rules and Policies are required.
+type Options struct {
+	// State is the folder of everything that outlasts the end, made if it is missing.
+	State string
+	// Source is the live host. It stays the caller's, who closes it.
+	Source event.Source
+	// Box is the black box of the source, nil for none: then there are no captures.
+	Box      blackbox.Box
+	Rules    *agent.Rules
+	Policies *policy.Set
+	Outputs  Outputs
+	// Docker is asked to act on its containers, see [action.Options].
+	Docker action.Docker
+	// DryRun makes every action that touches something a dry run.
+	DryRun bool
+	// CanaryEvery is how often it is tried whether detection works, [agent.CanaryEvery] if 0.
+	CanaryEvery time.Duration
+	// Reach is how far before an alert captures may begin, a minute if 0.
+	Reach time.Duration
+	// QueueAlerts is how many alerts wait at most to be kept and sent, 4096 if 0.
+	QueueAlerts int
+	Budget      Budget
+	Evidence    evidence.Options
+	// Watching says in words what is watched, Version is that of the program; both are for Status.
+	Watching, Version string
+	// Log is told what goes on, slog.Default() if nil.
+	Log *slog.Logger
+}
+
+// Outputs are where alerts go.
+type Outputs struct {
+	// All get every alert.
+	All []alert.Output
+	// Notified get only what a policy says, by the name that policies call them.
+	Notified map[string]alert.Output
+	// Names are the names by which policies call those in All.
+	Names []string
+}
+
+// Guard is the daemon. Its methods may be called by many goroutines.
+type Guard struct {
+	opts     Options
+	log      *slog.Logger
+	started  time.Time
+	store    *evidence.Store
+	mail     *post
+	runner   *action.Runner
+	agent    *agent.Agent
+	captures *captures
+	intake   *intake
+	lanes    *lanes
+	pressure *pressure
+
+	policies atomic.Pointer[policy.Set]
+	modeMu   sync.Mutex // of switching modes and policies
+	recorder atomic.Pointer[blackbox.Recorder]
+	closing  sync.Once
+	closeErr error
+}
+
+// The files in the folder of the state.
+const (
+	evidenceName = "evidence"
+	outboxName   = "outbox"
+	notifyName   = "notify"
+	undoName     = "undo.json"
+	modesName    = "modes.json"
+	capturesName = "captures"
+)
+
+// EvidenceDir returns the folder of the evidence in that of the state.
+func EvidenceDir(state string) string { return filepath.Join(state, evidenceName) }
+
+// New opens the state and prepares everything; nothing is judged before Run.
+func New(opts Options) (*Guard, error) {
+	if opts.Log == nil {
+		opts.Log = slog.Default()
+	}
+	setDefault(&opts.CanaryEvery, agent.CanaryEvery)
+	setDefault(&opts.Reach, time.Minute)
+	setDefault(&opts.QueueAlerts, 4096)
+	g := &Guard{opts: opts, log: opts.Log, started: time.Now()}
+	if err := g.open(); err != nil {
+		return nil, errors.Join(err, g.Close(context.Background()))
+	}
+	return g, nil
+}
+
+func setDefault[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (g *Guard) open() (err error) {
+	dir := func(name string) string { return filepath.Join(g.opts.State, name) }
+	for _, d := range []string{g.opts.State, dir(capturesName)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("state: %w", err)
+		}
+	}
+	g.opts.Evidence.Log = g.log
+	if g.store, err = evidence.Open(dir(evidenceName), g.opts.Evidence); err != nil {
+		return err
+	}
+	if g.mail, err = openPost(dir(outboxName), dir(notifyName), g.opts.Outputs, g.log); err != nil {
+		return err
+	}
+	if err := g.opts.Policies.KeepModes(dir(modesName)); err != nil {
+		return err
+	}
+	g.policies.Store(g.opts.Policies)
+	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, g.log)
+	g.captures.adopt()
+	if g.runner, err = action.New(action.Options{
+		Record: g.store, Policies: g.policies.Load, Docker: g.opts.Docker, Notify: g.mail.notify, Capture: g.captures.take,
+		State: dir(undoName), DryRun: g.opts.DryRun, Log: g.log,
+	}); err != nil {
+		return err
+	}
+	g.lanes = newLanes(g)
+	g.intake = newIntake(g, g.opts.QueueAlerts)
+	if g.agent, err = agent.New(g.opts.Source, g.opts.Rules, g.intake, agent.Options{
+		Live: true, CanaryEvery: g.opts.CanaryEvery, Log: g.log,
+		Loss:   agent.Loss{Alert: true, Every: 30 * time.Second},
+		Loaded: g.loaded, Applied: g.applied, Matched: g.intake.matched,
+	}); err != nil {
+		return err
+	}
+	g.pressure = newPressure(g, g.opts.Budget)
+	return nil
+}
+
+// loaded and applied tell the black box of the state. The goroutine of the events calls them.
+func (g *Guard) loaded(st *host.State) {
+	if g.opts.Box != nil {
+		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter}))
+	}
+}
+
+func (g *Guard) applied(he *host.Event) {
+	if r := g.recorder.Load(); r != nil {
+		r.Note(he)
+	}
+}
+
+// Agent returns what judges.
+func (g *Guard) Agent() *agent.Agent { return g.agent }
+
+// Evidence returns the store of incidents. Who reads it for somebody notes that in its audit log.
+func (g *Guard) Evidence() *evidence.Store { return g.store }
+
+// Policies returns those that are in force.
+func (g *Guard) Policies() *policy.Set { return g.policies.Load() }
+
+// Run guards until ctx ends or the source does. It is called once, before Close.
+func (g *Guard) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var beside sync.WaitGroup
+	beside.Go(func() { g.intake.run() })
+	beside.Go(func() { g.tend(ctx) })
+	beside.Go(func() { g.pressure.run(ctx) })
+	err := g.agent.Run(ctx)
+	cancel()
+	g.intake.end()
+	beside.Wait()
+	return err
+}
+
+// tend does what is due now and then.
+func (g *Guard) tend(ctx context.Context) {
+	tick := time.NewTicker(time.Minute)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if err := g.store.Tend(); err != nil {
+			g.log.Error("evidence", "error", err)
+		}
+	}
+}
+
+// Close lets actions that run end, gives outputs until ctx ends to take what
+// waits, and closes everything. What is left is delivered next time, and what
+// is to be undone at a time is undone then.
+func (g *Guard) Close(ctx context.Context) error {
+	g.closing.Do(func() {
+		var errs []error
+		if g.lanes != nil {
+			g.lanes.close(ctx)
+		}
+		if g.captures != nil {
+			g.captures.close()
+		}
+		if g.runner != nil {
+			g.runner.Close()
+		}
+		if g.mail != nil {
+			errs = append(errs, g.mail.close(ctx))
+		}
+		if g.store != nil {
+			errs = append(errs, g.store.Close())
+		}
+		g.closeErr = errors.Join(errs...)
+	})
+	return g.closeErr
+}
+
+// Reopen has outputs open their files again, as log rotation needs.
+func (g *Guard) Reopen() { g.mail.reopen() }
+
+// SetPolicies puts other policies in the place of those in force, from the next
+// alert on. Modes that were switched stay switched.
+func (g *Guard) SetPolicies(set *policy.Set) error {
+	g.modeMu.Lock()
+	defer g.modeMu.Unlock()
+	if err := set.KeepModes(filepath.Join(g.opts.State, modesName)); err != nil {
+		return err
+	}
+	g.policies.Store(set)
+	return nil
+}
+
+// SetOutputs puts other outputs in the place of those there are. An output that
+// stays, by its name, goes on where it was. The old ones are closed in any case, but only
+// once the new ones can take their place.
+func (g *Guard) SetOutputs(ctx context.Context, o Outputs) error { return g.mail.set(ctx, o) }
