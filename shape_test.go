@@ -46,6 +46,7 @@ var stages = []string{
 	"rollcage/internal/respond/policy",
 	"rollcage/internal/respond/action",
 	"rollcage/internal/respond/agent",
+	"rollcage/internal/respond/guard",
 	"rollcage/internal/inspect/unit",
 	"rollcage/internal/inspect/view",
 	"rollcage/internal/inspect/chisel",

@@ -78,7 +78,8 @@ func newRootCommand() *cobra.Command {
 		Short: "Run-time safety for containers on Linux",
 		Long: `Rollcage watches what containers and the host really do, judges it by rules, and raises an alert within a second.
 
-Start with:  rollcage detect      watch this host and print alerts
+Start with:  rollcage guard       guard this host: detect, record, act, keep the evidence
+             rollcage detect      watch this host and print alerts
              rollcage observe     see events as they happen`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -108,6 +109,9 @@ Start with:  rollcage detect      watch this host and print alerts
 		newInspectCommand(),
 		newObserveCommand(),
 		newDetectCommand(),
+		newGuardCommand(),
+		newStatusCommand(),
+		newIncidentsCommand(),
 		newRulesCommand(),
 		newFieldsCommand(),
 		newEventsCommand(),

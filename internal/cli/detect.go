@@ -262,7 +262,7 @@ func (o *detectOptions) outputs(stdout io.Writer) ([]alert.Output, error) {
 
 // reopenOnSignal makes the outputs open their files again on SIGUSR1, as log
 // rotation needs, until the returned function is called.
-func reopenOnSignal(d *alert.Delivery) (stop func()) {
+func reopenOnSignal(d interface{ Reopen() }) (stop func()) {
 	usr1 := make(chan os.Signal, 1)
 	signal.Notify(usr1, syscall.SIGUSR1)
 	go func() {

@@ -26,16 +26,16 @@ type policyOptions struct {
 func newPolicyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Check, explain and test policies",
+		Short: "Check, explain, test and switch policies",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "explain", "test"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"check", "explain", "test", "mode"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newPolicyCheckCommand(), newPolicyExplainCommand(), newPolicyTestCommand())
+	cmd.AddCommand(newPolicyCheckCommand(), newPolicyExplainCommand(), newPolicyTestCommand(), newPolicyModeCommand())
 	return cmd
 }
 

@@ -91,18 +91,23 @@ func rereadDetectOptions(cmd *cobra.Command) (*detectOptions, error) {
 	var opts detectOptions
 	now := &cobra.Command{}
 	opts.addFlags(now)
+	return &opts, rereadFlags(cmd, now.Flags(), &opts.config)
+}
+
+// rereadFlags sets the flags of a command that is like cmd as they would be if it was
+// started now, and config to the configuration's file.
+func rereadFlags(cmd *cobra.Command, now *pflag.FlagSet, config *string) error {
 	var errs []error
 	cmd.Flags().Visit(func(f *pflag.Flag) {
-		if to := now.Flags().Lookup(f.Name); to != nil && f.Annotations[fromConfig] == nil {
+		if to := now.Lookup(f.Name); to != nil && f.Annotations[fromConfig] == nil {
 			errs = append(errs, copyFlag(to, f))
 		}
 	})
-	config := cmd.Flags().Lookup("config")
-	if config != nil {
-		opts.config = config.Value.String()
-		errs = append(errs, applyConfig(now.Flags(), opts.config, config.Changed, os.LookupEnv))
+	if f := cmd.Flags().Lookup("config"); f != nil {
+		*config = f.Value.String()
+		errs = append(errs, applyConfig(now, *config, f.Changed, os.LookupEnv))
 	}
-	return &opts, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 func copyFlag(to, from *pflag.Flag) error {
