@@ -149,7 +149,7 @@ func (r *running) end(t *testing.T) []*alert.Alert {
 	if err := <-r.ran; err != nil {
 		t.Errorf("Run: %v", err)
 	}
-	if err := r.delivery.Close(t.Context()); err != nil {
+	if err := r.delivery.(*alert.Delivery).Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	return r.out.all()

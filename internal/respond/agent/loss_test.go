@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"rollcage/internal/observe/event"
+	"rollcage/internal/respond/alert"
 )
 
 // second is what a source says after another second.
@@ -60,7 +61,7 @@ func TestALossRaisesAnAlertAndCanEndTheRun(t *testing.T) {
 	if err := <-r.ran; !errors.Is(err, ErrLoss) {
 		t.Errorf("Run: %v", err)
 	}
-	if err := r.delivery.Close(t.Context()); err != nil {
+	if err := r.delivery.(*alert.Delivery).Close(t.Context()); err != nil {
 		t.Error(err)
 	}
 	a := r.out.all()
