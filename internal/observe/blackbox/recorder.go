@@ -94,8 +94,6 @@ type Report struct {
 	// asked for if memory did not reach so far.
 	From, Until uint64
 	Events      int
-	// Lost counts events that the box could not take since it began.
-	Lost uint64
 }
 
 // Write writes a capture of all that the box has from a time on (ns since the
@@ -113,7 +111,7 @@ func (r *Recorder) Write(path string, from uint64, o capture.WriterOptions) (Rep
 	if err != nil {
 		return Report{}, err
 	}
-	report := Report{From: begin, Until: rec.Until, Lost: rec.Lost}
+	report := Report{From: begin, Until: rec.Until}
 	for {
 		var ev event.Event
 		err := rec.Next(&ev)

@@ -1,14 +1,16 @@
 package probe
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +20,8 @@ import (
 
 // BoxOptions say what the black box keeps.
 type BoxOptions struct {
-	// Size is the memory of each CPU in bytes, rounded down to a power of two; 0 means 8 MiB. It is locked in memory.
+	// Size is the memory of each CPU in bytes, in pieces of 512 KiB and at least two of them; 0 means 8 MiB. The oldest piece is
+	// overwritten as a whole, so that much less is there at times.
 	Size int
 	// Interest is what is kept beside what the state of the host needs.
 	Interest event.Interest
@@ -40,80 +43,61 @@ type BoxSnaplens struct{ File, Inet, Unix, Pipe, Other int }
 // their data, of what was asked for. Nothing in user space runs for them until they are read. Its
 // methods may be called from any goroutine; Close of the probe ends it.
 type BlackBox struct {
-	mu    sync.Mutex
-	k     *kernelSide
-	rings []*boxRing
-	since uint64 // when it began
-	clock func() uint64
+	mu       sync.Mutex
+	k        *kernelSide
+	mem      []byte // all segments, as the kernel fills them
+	segments []boxSegment
+	since    uint64 // when it began
+	clock    func() uint64
 }
 
-// boxRing is the memory of one CPU: a perf event that is written backwards, from its end to its beginning and
-// round (perf_event_open(2), write_backward).
-type boxRing struct {
-	cpu  uint16
-	fd   int
-	mem  []byte
-	size uint64
+// boxSegment is a view of a struct box_segment, see bpf/box.h.
+type boxSegment struct {
+	cpu          uint16
+	number, used *atomic.Uint64
+	data         []byte
 }
 
 const (
-	boxPerCPU = 8 << 20
-	boxMin    = 64 << 10
-	perfHead  = 1024 // offset of data_head in struct perf_event_mmap_page
-	perfRaw   = 12   // header of a record with PERF_SAMPLE_RAW: struct perf_event_header, u32 length
+	boxPerCPU   = 8 << 20
+	segmentFull = 512 << 10 // SEGMENT_FULL in bpf/box.h
+	minSegments = 2
 )
 
 // errBoxClosed says that a box ended with its probe.
 var errBoxClosed = errors.New("the black box is closed")
 
+// segments returns how many a CPU has.
+func (o *BoxOptions) segments() int {
+	switch {
+	case o == nil:
+		return 0
+	case o.Size <= 0:
+		return boxPerCPU / segmentFull
+	}
+	return max(minSegments, o.Size/segmentFull)
+}
+
 func openBox(k *kernelSide, o *BoxOptions, clock func() uint64) (*BlackBox, error) {
 	b := &BlackBox{k: k, clock: clock}
-	size := boxMin
-	want := o.Size
-	if want <= 0 {
-		want = boxPerCPU
+	stride := int(unsafe.Sizeof(bpfBoxSegment{}))
+	n := k.cpus * o.segments()
+	var err error
+	if b.mem, err = mapShared(k.objs.BoxSegments.FD(), n*stride); err != nil {
+		return nil, err
 	}
-	for size*2 <= want {
-		size *= 2
-	}
-	for cpu := range k.cpus {
-		r, err := openBoxRing(cpu, size)
-		if err != nil {
-			return nil, errors.Join(err, b.close())
-		}
-		if r == nil {
-			continue // offline: what it does is not kept
-		}
-		b.rings = append(b.rings, r)
-		if err := k.objs.Box.Put(uint32(cpu), uint32(r.fd)); err != nil {
-			return nil, errors.Join(fmt.Errorf("give CPU %d its part of the black box: %w", cpu, err), b.close())
-		}
+	for i := range n {
+		s := (*bpfBoxSegment)(unsafe.Pointer(&b.mem[i*stride]))
+		b.segments = append(b.segments, boxSegment{
+			cpu: uint16(i / o.segments()), number: (*atomic.Uint64)(unsafe.Pointer(&s.Number)),
+			used: (*atomic.Uint64)(unsafe.Pointer(&s.Used)), data: s.Data[:],
+		})
 	}
 	if err := errors.Join(b.setLengths(o), b.SetScope(o.Cgroups)); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	b.since = clock()
 	return b, nil
-}
-
-func openBoxRing(cpu, size int) (*boxRing, error) {
-	attr := &unix.PerfEventAttr{
-		Type: unix.PERF_TYPE_SOFTWARE, Config: unix.PERF_COUNT_SW_BPF_OUTPUT, Sample_type: unix.PERF_SAMPLE_RAW,
-		Bits: unix.PerfBitWriteBackward | unix.PerfBitWatermark, Wakeup: 1 << 31,
-	}
-	attr.Size = uint32(unsafe.Sizeof(*attr))
-	fd, err := unix.PerfEventOpen(attr, -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
-	if errors.Is(err, unix.ENODEV) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("open the black box of CPU %d: %w", cpu, explain(err))
-	}
-	mem, err := unix.Mmap(fd, 0, os.Getpagesize()+size, unix.PROT_READ, unix.MAP_SHARED)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("map %d bytes of the black box of CPU %d: %w", size, cpu, err), unix.Close(fd))
-	}
-	return &boxRing{cpu: uint16(cpu), fd: fd, mem: mem, size: uint64(size)}, nil
 }
 
 func (b *BlackBox) setLengths(o *BoxOptions) error {
@@ -184,8 +168,6 @@ type Recording struct {
 	Reaches uint64
 	// Until is the time up to which it goes.
 	Until uint64
-	// Lost counts the events since the box began that it could not take, mostly as it was being read.
-	Lost uint64
 
 	records []boxRecord
 	beside  beside
@@ -198,92 +180,82 @@ type boxRecord struct {
 	cpu  uint16
 }
 
-// Read returns what the box has from a time on (ns since the epoch). While it
-// copies, a millisecond or so for each 8 MiB, the box takes nothing.
+// segmentCopy is what a segment had.
+type segmentCopy struct {
+	number uint64 // 0 if it was overwritten meanwhile
+	cpu    uint16
+	data   []byte
+}
+
+// Read returns what the box has from a time on (ns since the epoch). The box goes on meanwhile.
 func (b *BlackBox) Read(from uint64) (*Recording, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.rings == nil {
+	if b.mem == nil {
 		return nil, errBoxClosed
 	}
-	rec := &Recording{Reaches: max(from, b.since)}
-	copies, heads, err := b.freeze()
-	if err != nil {
-		return nil, err
+	rec := &Recording{Reaches: max(from, b.since), Until: b.clock()}
+	time.Sleep(time.Millisecond) // for what was begun by then
+	oldest := map[uint16]segmentCopy{}
+	for _, c := range b.copies() {
+		if c.number == 0 {
+			continue
+		}
+		if o, ok := oldest[c.cpu]; !ok || c.number < o.number {
+			oldest[c.cpu] = c
+		}
+		rec.records = appendBoxRecords(rec.records, c, from, rec.Until)
 	}
-	rec.Until = b.clock()
-	for i, mem := range copies {
-		var oldest uint64
-		rec.records, oldest = appendBoxRecords(rec.records, mem, heads[i], b.rings[i].cpu, from)
-		if -heads[i] > uint64(len(mem)) { // it has gone round
-			rec.Reaches = max(rec.Reaches, oldest)
+	for _, c := range oldest {
+		if first := appendBoxRecords(nil, c, 0, math.MaxUint64); c.number > 1 && len(first) > 0 { // there was one before it
+			rec.Reaches = max(rec.Reaches, first[0].time)
 		}
 	}
-	slices.SortStableFunc(rec.records, func(a, b boxRecord) int {
-		switch {
-		case a.time < b.time:
-			return -1
-		case a.time > b.time:
-			return 1
-		}
-		return 0
-	})
-	return rec, b.k.objs.BoxLost.Get(&rec.Lost)
+	slices.SortStableFunc(rec.records, func(a, b boxRecord) int { return cmp.Compare(a.time, b.time) })
+	return rec, nil
 }
 
-// freeze copies the memory of all CPUs while none is written.
-func (b *BlackBox) freeze() (copies [][]byte, heads []uint64, err error) {
-	for _, r := range b.rings {
-		copies = append(copies, make([]byte, r.size)) // before anything stops
+// copies copies all segments that have something, the older ones first, as they are the first to be overwritten.
+func (b *BlackBox) copies() []segmentCopy {
+	type source struct {
+		segmentCopy
+		from *boxSegment
 	}
-	pause := func(on int) error {
-		var errs []error
-		for _, r := range b.rings {
-			errs = append(errs, unix.IoctlSetInt(r.fd, unix.PERF_EVENT_IOC_PAUSE_OUTPUT, on))
+	var sources []source
+	for i := range b.segments {
+		s := &b.segments[i]
+		number := s.number.Load()
+		if used := s.used.Load(); number != 0 && used != 0 {
+			c := segmentCopy{number: number, cpu: s.cpu, data: make([]byte, min(used, uint64(len(s.data))))}
+			sources = append(sources, source{c, s})
 		}
-		return errors.Join(errs...)
 	}
-	if err := pause(1); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("freeze the black box: %w", err), pause(0))
+	slices.SortFunc(sources, func(a, b source) int { return cmp.Compare(a.number, b.number) })
+	var out []segmentCopy
+	for _, s := range sources {
+		copy(s.data, s.from.data)
+		if s.from.number.Load() != s.number {
+			s.number = 0
+		}
+		out = append(out, s.segmentCopy)
 	}
-	for i, r := range b.rings {
-		heads = append(heads, (*atomic.Uint64)(unsafe.Pointer(&r.mem[perfHead])).Load())
-		copy(copies[i], r.mem[os.Getpagesize():])
-	}
-	if err := pause(0); err != nil {
-		return nil, nil, fmt.Errorf("go on with the black box: %w", err)
-	}
-	return copies, heads, nil
+	return out
 }
 
-// appendBoxRecords appends the records of one CPU that are not older than from; oldest is the time of its oldest one.
-// The newest is at head; each older one follows it, as the ring is written backwards.
-func appendBoxRecords(to []boxRecord, mem []byte, head uint64, cpu uint16, from uint64) (_ []boxRecord, oldest uint64) {
-	size := uint64(len(mem))
-	end := head + min(size, -head)
-	buf := slices.Concat(mem, mem[:min(size, 1<<16)]) // so that a record that goes over the end is in one piece
-	first := len(to)
-	for pos := head; end-pos >= perfRaw && end-pos <= size; {
-		at := pos & (size - 1)
-		typ, n := binary.NativeEndian.Uint32(buf[at:]), uint64(binary.NativeEndian.Uint16(buf[at+6:]))
-		if n < perfRaw || n > end-pos {
-			break // the rest of it is overwritten
+// appendBoxRecords appends the records of a segment from one time to another.
+func appendBoxRecords(to []boxRecord, c segmentCopy, from, until uint64) []boxRecord {
+	for data := c.data; len(data) >= 8; {
+		n := binary.NativeEndian.Uint64(data)
+		if n < event.HeaderSize || n > uint64(len(data)-8) {
+			break
 		}
-		raw := uint64(binary.NativeEndian.Uint32(buf[at+8:]))
-		if typ == unix.PERF_RECORD_SAMPLE && raw <= n-perfRaw && raw >= event.HeaderSize {
-			data := buf[at+perfRaw : at+perfRaw+raw]
-			t := recordTime(data)
-			if oldest == 0 || t < oldest {
-				oldest = t
-			}
-			if t >= from {
-				to = append(to, boxRecord{t, data, cpu})
-			}
+		rec := data[8 : 8+n]
+		if t := recordTime(rec); t >= from && t <= until {
+			to = append(to, boxRecord{t, rec, c.cpu})
 		}
-		pos += n
+		data = data[min(uint64(len(data)), 8+(n+7)&^7):]
 	}
-	slices.Reverse(to[first:])
-	return to, oldest
+	return to
 }
 
 // Len returns how many events there are left.
@@ -312,10 +284,10 @@ func (r *Recording) Next(ev *event.Event) error {
 func (b *BlackBox) close() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var errs []error
-	for _, r := range b.rings {
-		errs = append(errs, unix.Munmap(r.mem), unix.Close(r.fd))
+	if b.mem == nil {
+		return nil
 	}
-	b.rings = nil
-	return errors.Join(errs...)
+	mem := b.mem
+	b.mem, b.segments = nil, nil
+	return unix.Munmap(mem)
 }

@@ -99,7 +99,7 @@ func TestTheBoxHasWhatNobodyAskedFor(t *testing.T) {
 }
 
 func TestABoxThatIsFullHasTheNewest(t *testing.T) {
-	p := openProbe(t, Options{Box: &BoxOptions{Size: 256 << 10}})
+	p := openProbe(t, Options{Box: &BoxOptions{Size: 1}})
 	go consume(p)
 	cmd := sceneCommand("flood")
 	if err := cmd.Run(); err != nil {
@@ -113,7 +113,7 @@ func TestABoxThatIsFullHasTheNewest(t *testing.T) {
 		t.Errorf("the box reaches back to %d, it began at %d", rec.Reaches, p.BlackBox().since)
 	}
 	n := rec.Len()
-	if lines := boxLines(t, rec, cmd.Process.Pid, event.PROCEXIT_1_E); len(lines) == 0 || n > 2*256<<10/50 {
+	if lines := boxLines(t, rec, cmd.Process.Pid, event.PROCEXIT_1_E); len(lines) == 0 || n > 2*2*(segmentFull+65536)/50 {
 		t.Errorf("%d events, the end of the flood among them: %v", n, lines)
 	}
 	again, err := p.BlackBox().Read(0) // what was read stays
@@ -158,43 +158,34 @@ func ownCgroup(t *testing.T) uint64 {
 	return 0
 }
 
-// boxMemory makes the memory of a box into which records of these times were written.
-func boxMemory(size int, times ...uint64) (mem []byte, head uint64) {
-	mem = make([]byte, size)
+// segmentWith makes a segment with an event at each time.
+func segmentWith(times ...uint64) segmentCopy {
+	var b []byte
 	for _, ts := range times {
 		ev := must(event.Append(nil, ts, 1, event.SYSCALL_CLOSE_X, 0, 1))
-		rec := binary.NativeEndian.AppendUint32(nil, unix.PERF_RECORD_SAMPLE)
-		rec = binary.NativeEndian.AppendUint32(rec, uint32((perfRaw+len(ev)+7)&^7)<<16)
-		rec = binary.NativeEndian.AppendUint32(rec, uint32((perfRaw+len(ev)+7)&^7-perfRaw))
-		rec = append(rec, ev...)
-		rec = append(rec, make([]byte, -len(rec)&7)...)
-		head -= uint64(len(rec))
-		for i, b := range rec {
-			mem[(head+uint64(i))&uint64(size-1)] = b
-		}
+		b = append(binary.NativeEndian.AppendUint64(b, uint64(len(ev))), ev...)
+		b = append(b, make([]byte, -len(b)&7)...)
 	}
-	return mem, head
+	return segmentCopy{number: 1, data: b}
 }
 
-func TestTheNewestRecordsOfABoxAreWhole(t *testing.T) {
+func TestASegmentGivesItsRecordsOfATime(t *testing.T) {
 	for _, c := range []struct {
-		name  string
-		times int
-		want  []uint64
+		name        string
+		cut         int
+		from, until uint64
+		want        []uint64
 	}{
-		{"an empty box has none", 0, nil},
-		{"one that is not full has all", 2, []uint64{1, 2}},
-		{"one that has gone round has the newest that fit", 9, []uint64{6, 7, 8, 9}},
+		{"all", 0, 0, 9, []uint64{1, 2, 3}},
+		{"from a time on", 0, 2, 9, []uint64{2, 3}},
+		{"up to a time", 0, 0, 2, []uint64{1, 2}},
+		{"those that are whole", 9, 0, 9, []uint64{1, 2}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			var times []uint64
-			for i := range c.times {
-				times = append(times, uint64(i+1))
-			}
-			mem, head := boxMemory(256, times...)
-			records, _ := appendBoxRecords(nil, mem, head, 0, 0)
+			s := segmentWith(1, 2, 3)
+			s.data = s.data[:len(s.data)-c.cut]
 			var got []uint64
-			for _, r := range records {
+			for _, r := range appendBoxRecords(nil, s, c.from, c.until) {
 				got = append(got, r.time)
 			}
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
@@ -205,20 +196,9 @@ func TestTheNewestRecordsOfABoxAreWhole(t *testing.T) {
 }
 
 func FuzzBox(f *testing.F) {
-	mem, head := boxMemory(256, 1, 2, 3)
-	f.Add(mem, head)
-	mem, head = boxMemory(256, 1, 2, 3, 4, 5, 6, 7, 8, 9)
-	f.Add(mem, head)
-	f.Fuzz(func(t *testing.T, mem []byte, head uint64) {
-		size := 1
-		for size*2 <= len(mem) {
-			size *= 2
-		}
-		if len(mem) == 0 {
-			return
-		}
-		records, _ := appendBoxRecords(nil, mem[:size], head, 0, 0)
-		rec := &Recording{records: records}
+	f.Add(segmentWith(1, 2, 3).data)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		rec := &Recording{records: appendBoxRecords(nil, segmentCopy{data: data}, 0, math.MaxUint64)}
 		var ev event.Event
 		for rec.Next(&ev) == nil {
 			_ = describe(&ev)

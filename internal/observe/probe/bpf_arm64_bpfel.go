@@ -53,6 +53,13 @@ type bpfBoxPort struct {
 	Snaplen uint32
 }
 
+type bpfBoxSegment struct {
+	_      structs.HostLayout
+	Number uint64
+	Used   uint64
+	Data   [589888]uint8
+}
+
 type bpfCall struct {
 	_       structs.HostLayout
 	Type    uint16
@@ -307,9 +314,10 @@ const (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	bpfMapActivityRings     = "activity_rings"
-	bpfMapBox               = "box"
 	bpfMapBoxCgroups        = "box_cgroups"
 	bpfMapBoxFiles          = "box_files"
+	bpfMapBoxNumbers        = "box_numbers"
+	bpfMapBoxSegments       = "box_segments"
 	bpfMapCalls             = "calls"
 	bpfMapDrops             = "drops"
 	bpfMapEntryTimes        = "entry_times"
@@ -334,9 +342,9 @@ const (
 	bpfProgTaskNewtask      = "task_newtask"
 	bpfVarBootEpoch         = "boot_epoch"
 	bpfVarBoxHasFiles       = "box_has_files"
-	bpfVarBoxLost           = "box_lost"
 	bpfVarBoxPorts          = "box_ports"
 	bpfVarBoxScoped         = "box_scoped"
+	bpfVarBoxSegmentsEach   = "box_segments_each"
 	bpfVarBoxSnaplens       = "box_snaplens"
 	bpfVarChangesLost       = "changes_lost"
 	bpfVarFilterProcesses   = "filter_processes"
@@ -420,9 +428,10 @@ type bpfProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type bpfMapSpecs struct {
 	ActivityRings  *ebpf.MapSpec `ebpf:"activity_rings"`
-	Box            *ebpf.MapSpec `ebpf:"box"`
 	BoxCgroups     *ebpf.MapSpec `ebpf:"box_cgroups"`
 	BoxFiles       *ebpf.MapSpec `ebpf:"box_files"`
+	BoxNumbers     *ebpf.MapSpec `ebpf:"box_numbers"`
+	BoxSegments    *ebpf.MapSpec `ebpf:"box_segments"`
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
@@ -444,9 +453,9 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	BootEpoch       *ebpf.VariableSpec `ebpf:"boot_epoch"`
 	BoxHasFiles     *ebpf.VariableSpec `ebpf:"box_has_files"`
-	BoxLost         *ebpf.VariableSpec `ebpf:"box_lost"`
 	BoxPorts        *ebpf.VariableSpec `ebpf:"box_ports"`
 	BoxScoped       *ebpf.VariableSpec `ebpf:"box_scoped"`
+	BoxSegmentsEach *ebpf.VariableSpec `ebpf:"box_segments_each"`
 	BoxSnaplens     *ebpf.VariableSpec `ebpf:"box_snaplens"`
 	ChangesLost     *ebpf.VariableSpec `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.VariableSpec `ebpf:"filter_processes"`
@@ -493,9 +502,10 @@ func (o *bpfObjects) Close() error {
 // It can be passed to loadBpfObjects or ebpf.CollectionSpec.LoadAndAssign.
 type bpfMaps struct {
 	ActivityRings  *ebpf.Map `ebpf:"activity_rings"`
-	Box            *ebpf.Map `ebpf:"box"`
 	BoxCgroups     *ebpf.Map `ebpf:"box_cgroups"`
 	BoxFiles       *ebpf.Map `ebpf:"box_files"`
+	BoxNumbers     *ebpf.Map `ebpf:"box_numbers"`
+	BoxSegments    *ebpf.Map `ebpf:"box_segments"`
 	Calls          *ebpf.Map `ebpf:"calls"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
@@ -514,9 +524,10 @@ type bpfMaps struct {
 func (m *bpfMaps) Close() error {
 	return _BpfClose(
 		m.ActivityRings,
-		m.Box,
 		m.BoxCgroups,
 		m.BoxFiles,
+		m.BoxNumbers,
+		m.BoxSegments,
 		m.Calls,
 		m.Drops,
 		m.EntryTimes,
@@ -539,9 +550,9 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	BootEpoch       *ebpf.Variable `ebpf:"boot_epoch"`
 	BoxHasFiles     *ebpf.Variable `ebpf:"box_has_files"`
-	BoxLost         *ebpf.Variable `ebpf:"box_lost"`
 	BoxPorts        *ebpf.Variable `ebpf:"box_ports"`
 	BoxScoped       *ebpf.Variable `ebpf:"box_scoped"`
+	BoxSegmentsEach *ebpf.Variable `ebpf:"box_segments_each"`
 	BoxSnaplens     *ebpf.Variable `ebpf:"box_snaplens"`
 	ChangesLost     *ebpf.Variable `ebpf:"changes_lost"`
 	FilterProcesses *ebpf.Variable `ebpf:"filter_processes"`

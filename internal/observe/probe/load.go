@@ -125,14 +125,16 @@ func (k *kernelSide) configure(spec *ebpf.CollectionSpec, o *Options, epoch uint
 	}
 	for name, v := range map[string]any{
 		"boot_epoch": epoch, "own_tgid": own, "snaplen": uint32(o.Snaplen), "filter_processes": o.FilterProcesses,
-		"preemptible": preemptible(), "sample_entries": o.SampleArguments, "has_box": o.Box != nil,
+		"preemptible": preemptible(), "sample_entries": o.SampleArguments, "has_box": o.Box != nil, "box_segments_each": uint32(o.Box.segments()),
 		"wake_bytes": [2]uint32{uint32(size / 4), uint32(size / lifecycleShare / 4)},
 	} {
 		if err := spec.Variables[name].Set(v); err != nil {
 			return fmt.Errorf("set %s: %w", name, err)
 		}
 	}
-	spec.Maps["box"].MaxEntries = uint32(k.cpus)
+	if o.Box != nil {
+		spec.Maps["box_segments"].MaxEntries = uint32(k.cpus * o.Box.segments())
+	}
 	spec.Maps["scratches"].MaxEntries = uint32(k.cpus * int(bpfRootROOTS))
 	for _, name := range []string{"drops", "activity_rings", "lifecycle_rings"} {
 		spec.Maps[name].MaxEntries = uint32(k.cpus)

@@ -22,12 +22,32 @@ struct box_port {
 	u32 snaplen;
 };
 
+// Each CPU has a few segments and fills one after the other, round and round. A record is its length, in a word of
+// 8 bytes, and a record of a ring, padded to 8. The last one of a segment goes over SEGMENT_FULL.
+#define SEGMENT_FULL (512 * 1024)
+
+struct box_segment {
+	u64 number; // how many segments the CPU has begun, with this one; 0 while it is being emptied
+	u64 used;   // bytes
+	u8 data[SEGMENT_FULL + 65536 + 64];
+};
+
 struct {
-	__uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1); // CPUs × box_segments_each
 	__type(key, u32);
-	__type(value, u32);
-	__uint(max_entries, 0); // CPUs
-} box SEC(".maps");
+	__type(value, struct box_segment);
+} box_segments SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u64);
+} box_numbers SEC(".maps"); // of the segment that the CPU fills
+
+const volatile u32 box_segments_each;
 
 // The cgroups that are recorded, with all below them, by the id of version 2.
 struct {
@@ -59,7 +79,6 @@ u8 box_scoped; // only the cgroups in the map
 u32 box_snaplens[BOX_CLASSES];
 struct box_port box_ports[MAX_BOX_PORTS]; // port 0 is the end
 u8 box_has_files;
-u64 box_lost; // events that found the box closed, or no memory
 
 #define MAX_CGROUP_LEVEL 16
 
@@ -171,24 +190,58 @@ __noinline int box_snaplen(s64 fd)
 	return box_snaplens[BOX_OTHER];
 }
 
-// keep puts the finished event into the box.
-static __always_inline void keep(void *ctx, struct scratch *s)
+// segment_of returns the segment with a number of this CPU.
+static __always_inline struct box_segment *segment_of(u64 number)
 {
-	u32 len = finish(s);
+	u32 index;
 
+	if (!box_segments_each)
+		return NULL;
+	index = bpf_get_smp_processor_id() * box_segments_each + (u32)number % box_segments_each;
+	return bpf_map_lookup_elem(&box_segments, &index);
+}
+
+// keep puts the finished event into the box. User space may look at any moment: a segment that is used again has no number
+// meanwhile, and what is behind used is not there yet.
+__noinline int keep(u32 root)
+{
+	struct scratch *s = scratch_of(root);
+	struct box_segment *segment;
+	u32 zero = 0, len, at;
+	u64 *number = bpf_map_lookup_elem(&box_numbers, &zero);
+
+	if (!s || !number)
+		return 0;
+	segment = segment_of(*number);
+	if (!segment)
+		return 0;
+	if (!*number || segment->used >= SEGMENT_FULL) {
+		*number += 1;
+		segment = segment_of(*number);
+		if (!segment)
+			return 0;
+		*(volatile u64 *)&segment->number = 0;
+		*(volatile u64 *)&segment->used = 0;
+		*(volatile u64 *)&segment->number = *number;
+	}
+	len = finish(s);
+	at = segment->used;
 	if (len > MAX_WHOLE)
-		return;
+		return 0;
+	bound(at, SEGMENT_FULL - 1);
 	bound(len, 0xffff);
-	if (bpf_perf_event_output(ctx, &box, BPF_F_CURRENT_CPU, s->data, len))
-		__sync_fetch_and_add(&box_lost, 1);
+	*(u64 *)(segment->data + at) = len;
+	bpf_probe_read_kernel(segment->data + at + 8, len, s->data);
+	*(volatile u64 *)&segment->used = at + 8 + ((len + 7) & ~7);
+	return 0;
 }
 
 // tell sends the finished event of the life of a task, into the box too.
-static __always_inline void tell(void *ctx, struct scratch *s)
+static __always_inline void tell(struct scratch *s)
 {
 	submit(s, LANE_LIFECYCLE);
 	if (in_box())
-		keep(ctx, s);
+		keep(ROOT_TASK);
 }
 
 #endif

@@ -29,7 +29,6 @@ typedef __s64 s64;
 typedef _Bool bool;
 
 #define NULL ((void *)0)
-#define BPF_F_CURRENT_CPU 0xffffffffULL
 #define true 1
 #define false 0
 
@@ -38,7 +37,6 @@ enum {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PROG_ARRAY = 3,
-	BPF_MAP_TYPE_PERF_EVENT_ARRAY = 4,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_LRU_HASH = 9,
 	BPF_MAP_TYPE_ARRAY_OF_MAPS = 12,

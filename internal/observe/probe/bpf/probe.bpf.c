@@ -307,7 +307,7 @@ static __always_inline u32 call_index(u32 nr, bool *compat)
 }
 
 // make_boxed makes the event for the black box; it reports whether it is good for the rings as well.
-static __always_inline bool make_boxed(void *ctx, struct scratch *s, struct call *call, bool data)
+static __always_inline bool make_boxed(struct scratch *s, struct call *call, bool data)
 {
 	s64 ret = s->ret;
 
@@ -318,7 +318,7 @@ static __always_inline bool make_boxed(void *ctx, struct scratch *s, struct call
 	s->alone = 0;
 	if (call->flags & CALL_ARGUMENT)
 		check_argument(s, call);
-	keep(ctx, s);
+	keep(ROOT_SYSCALL);
 	if (call->maker != MAKER_MESSAGES && s->snaplen == snaplen)
 		return true;
 	s->snaplen = snaplen;
@@ -326,7 +326,7 @@ static __always_inline bool make_boxed(void *ctx, struct scratch *s, struct call
 	return false;
 }
 
-static __always_inline void on_exit(void *ctx, struct pt_regs *regs, s64 ret)
+static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 {
 	u32 nr = syscall_nr(regs), index, tgid;
 	bool compat = false, boxed, sent;
@@ -367,7 +367,7 @@ static __always_inline void on_exit(void *ctx, struct pt_regs *regs, s64 ret)
 		call = unpack_socketcall(s);
 	if (call) {
 		if (boxed)
-			boxed = make_boxed(ctx, s, call, want & DATA);
+			boxed = make_boxed(s, call, want & DATA);
 		if (sent && !boxed) {
 			make(s, call);
 			if (call->flags & CALL_ARGUMENT)
@@ -384,7 +384,7 @@ static __always_inline void on_exit(void *ctx, struct pt_regs *regs, s64 ret)
 SEC("tp_btf/sys_exit")
 int BPF_PROG(sys_exit, struct pt_regs *regs, long ret)
 {
-	on_exit(ctx, regs, ret);
+	on_exit(regs, ret);
 	return 0;
 }
 
@@ -400,7 +400,7 @@ struct sys_exit_record {
 SEC("tp/raw_syscalls/sys_exit")
 int sys_exit_steady(struct sys_exit_record *r)
 {
-	on_exit(r, (struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), r->ret);
+	on_exit((struct pt_regs *)bpf_task_pt_regs(bpf_get_current_task_btf()), r->ret);
 	return 0;
 }
 

@@ -34,7 +34,7 @@ static __always_inline u32 clone_type(struct task_struct *parent, u64 flags)
 
 // A new task, before it runs for the first time. Its parent runs, so what is
 // read from memory is the parent's; the child's is the same or a copy.
-static __always_inline void on_task_newtask(void *ctx, struct task_struct *child, u64 flags)
+static __always_inline void on_task_newtask(struct task_struct *child, u64 flags)
 {
 	struct task_struct *parent = current_task();
 	struct mm_struct *mm = BPF_CORE_READ(child, mm);
@@ -54,7 +54,7 @@ static __always_inline void on_task_newtask(void *ctx, struct task_struct *child
 	put_exe_args(s, mm);
 	put_task(s, child, mm, ROOT_TASK);
 	put_clone_tail(s, child, flags);
-	tell(ctx, s);
+	tell(s);
 	end(s);
 }
 
@@ -62,7 +62,7 @@ SEC("tp_btf/task_newtask")
 int BPF_PROG(task_newtask, struct task_struct *child, u64 flags)
 {
 	hold();
-	on_task_newtask(ctx, child, flags);
+	on_task_newtask(child, flags);
 	release();
 	return 0;
 }
@@ -79,7 +79,7 @@ static __always_inline void put_exit(struct scratch *s, u32 tid, u32 code, s64 r
 }
 
 // A successful execve or execveat; x86 itself pretends that it was execve.
-static __always_inline void on_sched_process_exec(void *ctx, struct task_struct *task, u32 old_pid, struct linux_binprm *bprm)
+static __always_inline void on_sched_process_exec(struct task_struct *task, u32 old_pid, struct linux_binprm *bprm)
 {
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
 	u32 pid = BPF_CORE_READ(task, pid);
@@ -91,7 +91,7 @@ static __always_inline void on_sched_process_exec(void *ctx, struct task_struct 
 	// The thread has taken the place of the main thread: its own id is gone without an exit.
 	if (old_pid != pid) {
 		put_exit(s, old_pid, 0, 0);
-		tell(ctx, s);
+		tell(s);
 	}
 	if (time_entries)
 		s->latency = latency_until(pid, s->ts - boot_epoch);
@@ -104,7 +104,7 @@ static __always_inline void on_sched_process_exec(void *ctx, struct task_struct 
 	put_kernel_string(s, BPF_CORE_READ(bprm, filename));
 	if (has_kills)
 		judge(ROOT_TASK, SYSCALL_EXECVE_19_X);
-	tell(ctx, s);
+	tell(s);
 	end(s);
 }
 
@@ -112,12 +112,12 @@ SEC("tp_btf/sched_process_exec")
 int BPF_PROG(sched_process_exec, struct task_struct *task, u32 old_pid, struct linux_binprm *bprm)
 {
 	hold();
-	on_sched_process_exec(ctx, task, old_pid, bprm);
+	on_sched_process_exec(task, old_pid, bprm);
 	release();
 	return 0;
 }
 
-static __always_inline void on_sched_process_exit(void *ctx, struct task_struct *task)
+static __always_inline void on_sched_process_exit(struct task_struct *task)
 {
 	u32 tgid = BPF_CORE_READ(task, tgid);
 	struct scratch *s;
@@ -131,7 +131,7 @@ static __always_inline void on_sched_process_exit(void *ctx, struct task_struct 
 		forget_process(tgid);
 	forget_thread(BPF_CORE_READ(task, pid));
 	put_exit(s, BPF_CORE_READ(task, pid), BPF_CORE_READ(task, exit_code), reaper_of(task));
-	tell(ctx, s);
+	tell(s);
 	end(s);
 }
 
@@ -139,7 +139,7 @@ SEC("tp_btf/sched_process_exit")
 int BPF_PROG(sched_process_exit, struct task_struct *task)
 {
 	hold();
-	on_sched_process_exit(ctx, task);
+	on_sched_process_exit(task);
 	release();
 	return 0;
 }
