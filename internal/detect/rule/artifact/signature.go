@@ -25,8 +25,8 @@ import (
 // What cosign calls the parts of a signature, see SIGNATURE_SPEC.md of sigstore/cosign.
 const (
 	payloadType   types.MediaType = "application/vnd.dev.cosign.simplesigning.v1+json"
-	signatureKey                  = "dev.cosignproject.cosign/signature"
-	signatureKind                 = "cosign container image signature"
+	signatureKey  string          = "dev.cosignproject.cosign/signature"
+	signatureKind string          = "cosign container image signature"
 )
 
 // ErrSignature is wrapped by errors about a signature that is missing or wrong.
