@@ -100,7 +100,11 @@ type dockerAlias Options
 func (o *dockerAlias) String() string { return "" }
 func (o *dockerAlias) Type() string   { return "string" }
 func (o *dockerAlias) Set(v string) error {
-	if v != Auto && v != Off {
+	switch v {
+	case Auto, Off:
+	case "":
+		v = Off // as it was when Docker was the only runtime
+	default:
 		v = "docker:" + v
 	}
 	o.Runtimes = []string{v}

@@ -18,6 +18,7 @@ func TestRuntimesAreNamedByFlags(t *testing.T) {
 		{"none", []string{"--runtime", "off"}, []string{}},
 		{"docker by its old flag", []string{"--docker", "unix:///run/c.sock"}, []string{"docker at /run/c.sock"}},
 		{"none by the old flag", []string{"--docker", "off"}, []string{}},
+		{"none by the old flag without an address", []string{"--docker", ""}, []string{}},
 		{"none and one", []string{"--runtime", "off", "--runtime", "cri:/run/a.sock"}, nil},
 		{"no kind", []string{"--runtime", "/run/a.sock"}, nil},
 		{"no socket", []string{"--runtime", "cri:a.sock"}, nil},
