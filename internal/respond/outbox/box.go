@@ -145,8 +145,16 @@ func (b *Box) recover() error {
 			b.stats.Damaged += damaged
 			b.opts.Log.Error("outbox: alerts cannot be read any more", "file", path, "alerts", damaged)
 		}
-		b.segments = append(b.segments, s)
 		b.next = max(b.next, s.last+1)
+		if s.last+1 == s.base {
+			// A crash came between its header and its first alert. The next segment will have
+			// its name, so it must not be there twice.
+			if err := errors.Join(s.file.Close(), os.Remove(path)); err != nil {
+				return err
+			}
+			continue
+		}
+		b.segments = append(b.segments, s)
 	}
 	noted, err := lastPosition(b.dir)
 	b.next = max(b.next, noted)

@@ -426,3 +426,31 @@ func BenchmarkPut(b *testing.B) {
 		})
 	}
 }
+
+// The next opening writes to a file of the name that a crash left empty, which must then not be deleted as the old one.
+func TestASegmentThatACrashLeftEmptyTakesNoLaterOneWithIt(t *testing.T) {
+	dir := t.TempDir()
+	s, err := createSegment(dir, 1, 1, 4<<10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.file.Close()
+	box, err := Open(dir, Options{SegmentBytes: 4 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 3 {
+		if err := box.Put(numbered(n)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	box.mu.Lock()
+	box.shrink()
+	box.mu.Unlock()
+	if _, err := os.Stat(s.path); err != nil || len(box.segments) != 1 {
+		t.Errorf("the alerts are in no file: %v, %d segments", err, len(box.segments))
+	}
+	if err := box.Close(); err != nil {
+		t.Error(err)
+	}
+}
