@@ -23,6 +23,12 @@ type farOutputs struct {
 }
 
 func (o *farOutputs) addFlags(f *pflag.FlagSet) {
+	o.addReceiverFlags(f)
+	f.StringVar(&o.outbox, "outbox", "", "keep alerts in the `FOLDER` until all outputs but standard output have them, also over restarts")
+}
+
+// addReceiverFlags adds the flags without that of the outbox.
+func (o *farOutputs) addReceiverFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.slack, "out-slack", "", "post alerts to the incoming webhook at the `URL`, of Slack or what takes the same form")
 	f.StringVar(&o.otlp, "out-otlp", "", "send alerts as OpenTelemetry logs to the `URL`, as http://127.0.0.1:4318/v1/logs")
 	f.StringVar(&o.nats, "out-nats", "", "publish alerts as JSON to the NATS server and subject in the `URL`, as nats://127.0.0.1:4222/alerts; with ?jetstream wait until a stream has them")
@@ -32,42 +38,47 @@ func (o *farOutputs) addFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.smtp.To, "smtp-to", nil, "`ADDRESS` of a recipient, repeatable")
 	f.StringVar(&o.smtp.Username, "smtp-user", "", "`NAME` to log in with")
 	f.StringVar(&o.smtp.Password, "smtp-password", "", "and password; better in ROLLCAGE_SMTP_PASSWORD or the configuration, as all users see command lines")
-	f.StringVar(&o.outbox, "outbox", "", "keep alerts in the `FOLDER` until all outputs but standard output have them, also over restarts")
 	f.BoolVar(&o.mask, "mask", true, "hide passwords, tokens and keys in alerts")
 }
 
 // add appends the outputs that were asked for.
 func (o *farOutputs) add(out []alert.Output, retries int) ([]alert.Output, error) {
-	http := alert.HTTPOptions{UserAgent: "rollcage/" + version, Retries: retries}
-	if o.slack != "" {
-		http.URL = o.slack
-		s, err := alert.NewSlack(http)
-		if err != nil {
-			return nil, usage.Errorf("--out-slack: %v", err)
-		}
-		out = append(out, s)
+	far, err := o.open(retries)
+	for _, f := range far {
+		out = append(out, f.Output)
 	}
-	if o.otlp != "" {
-		http.URL = o.otlp
-		s, err := alert.NewOTLP(http)
-		if err != nil {
-			return nil, usage.Errorf("--out-otlp: %v", err)
-		}
-		out = append(out, s)
+	return out, err
+}
+
+// namedOutput is an output with the name by which policies call it.
+type namedOutput struct {
+	name string
+	alert.Output
+}
+
+// open makes the outputs that were asked for.
+func (o *farOutputs) open(retries int) (out []namedOutput, err error) {
+	http := func(url string) alert.HTTPOptions {
+		return alert.HTTPOptions{URL: url, UserAgent: "rollcage/" + version, Retries: retries}
 	}
-	if o.nats != "" {
-		n, err := natsOutput(o.nats)
-		if err != nil {
-			return nil, usage.Errorf("--out-nats: %v", err)
+	for _, f := range []struct {
+		name   string
+		wanted bool
+		make   func() (alert.Output, error)
+	}{
+		{outSlack, o.slack != "", func() (alert.Output, error) { return alert.NewSlack(http(o.slack)) }},
+		{outOTLP, o.otlp != "", func() (alert.Output, error) { return alert.NewOTLP(http(o.otlp)) }},
+		{outNATS, o.nats != "", func() (alert.Output, error) { return natsOutput(o.nats) }},
+		{outSMTP, o.smtp.Address != "", func() (alert.Output, error) { return alert.NewSMTP(o.smtp) }},
+	} {
+		if !f.wanted {
+			continue
 		}
-		out = append(out, n)
-	}
-	if o.smtp.Address != "" {
-		s, err := alert.NewSMTP(o.smtp)
+		made, err := f.make()
 		if err != nil {
-			return nil, usage.Errorf("--out-smtp: %v", err)
+			return nil, usage.Errorf("--out-%s: %v", f.name, err)
 		}
-		out = append(out, s)
+		out = append(out, namedOutput{f.name, made})
 	}
 	return out, nil
 }

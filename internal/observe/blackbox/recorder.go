@@ -94,40 +94,98 @@ type Report struct {
 	// asked for if memory did not reach so far.
 	From, Until uint64
 	Events      int
+	// Missing is how long (ns) in between more happened than the box could hold until it was read.
+	Missing uint64
+
+	held uint64 // time from which on the box had everything when it was read last
 }
 
 // Write writes a capture of all that the box has from a time on (ns since the
 // epoch), with the state of the host as it was then.
 func (r *Recorder) Write(path string, from uint64, o capture.WriterOptions) (Report, error) {
-	rec, err := r.box.Read(from)
+	f, err := r.Begin(path, from, o)
 	if err != nil {
 		return Report{}, err
+	}
+	return f.Report(), f.Close()
+}
+
+// Begin writes a capture like Write and leaves it open, so that what happens
+// from now on can be added.
+func (r *Recorder) Begin(path string, from uint64, o capture.WriterOptions) (*File, error) {
+	rec, err := r.box.Read(from)
+	if err != nil {
+		return nil, err
 	}
 	st, begin, err := r.stateAt(max(from, rec.Reaches))
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
 	w, err := capture.Create(path, st.Snapshot(), o)
 	if err != nil {
-		return Report{}, err
+		return nil, err
 	}
-	report := Report{From: begin, Until: rec.Until}
+	f := &File{recorder: r, writer: w, path: path, report: Report{From: begin}}
+	if err := f.add(rec, begin); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return f, nil
+}
+
+// File is a capture that is being written. Its methods are for one goroutine.
+type File struct {
+	recorder *Recorder
+	writer   *capture.Writer
+	path     string
+	report   Report
+}
+
+// Report says what the capture has so far.
+func (f *File) Report() Report { return f.report }
+
+// Extend adds what the box got since the last time. It is to be called often
+// enough that the box does not go round in between: what was overwritten is
+// missing, and in Report.Missing.
+func (f *File) Extend() error {
+	from := f.report.Until + 1
+	rec, err := f.recorder.box.Read(from)
+	if err != nil {
+		return err
+	}
+	if rec.Reaches > from {
+		f.report.Missing += rec.Reaches - from
+	}
+	if err := f.add(rec, from); err != nil {
+		return err
+	}
+	return f.writer.Flush()
+}
+
+// Reach returns how long the box held at last what happened, in ns: it is to be extended well before.
+func (f *File) Reach() uint64 { return f.report.Until - f.report.held }
+
+// Close ends the capture.
+func (f *File) Close() error { return f.writer.Close() }
+
+// add writes what was read, from a time on.
+func (f *File) add(rec *probe.Recording, from uint64) error {
+	f.report.Until, f.report.held = rec.Until, rec.Reaches
 	for {
 		var ev event.Event
 		err := rec.Next(&ev)
 		if errors.Is(err, io.EOF) {
-			return report, w.Close()
+			return nil
 		}
-		if err == nil && ev.Time() < begin {
+		if err == nil && ev.Time() < from {
 			continue
 		}
 		if err == nil {
-			err = w.Write(&ev)
+			err = f.writer.Write(&ev)
 		}
 		if err != nil {
-			return report, errors.Join(fmt.Errorf("write the black box to %s: %w", path, err), w.Close())
+			return fmt.Errorf("write the black box to %s: %w", f.path, err)
 		}
-		report.Events++
+		f.report.Events++
 	}
 }
 

@@ -24,9 +24,8 @@ const maxAfter = 2 * time.Minute
 
 // captures takes recordings out of the black box into incidents.
 //
-// What is before the alert is written at once, as memory may not reach so far
-// when the capture ends. At the end all is written into one file; if memory
-// does not reach back to the beginning by then, there are two.
+// What was before the alert is written at once, and what follows is added from
+// time to time, before the box goes round.
 type captures struct {
 	dir      string
 	store    *evidence.Store
@@ -109,54 +108,58 @@ func (c *captures) forget(incident string) {
 	delete(c.jobs, incident)
 }
 
-// record writes what is before, waits, writes it all, and adds it to the incident.
+// record writes what was before, adds what follows, and puts the file into the incident.
 func (c *captures) record(rec *blackbox.Recorder, incident string, j *job) (string, error) {
-	name := fmt.Sprintf("%s.%d", incident, j.from.UnixNano())
-	early, late := filepath.Join(c.dir, name+".before.scap"), filepath.Join(c.dir, name+".scap")
-	defer os.Remove(early)
-	defer os.Remove(late)
-	first, err := c.write(rec, early, j.from)
+	path := filepath.Join(c.dir, fmt.Sprintf("%s.%d.scap", incident, j.from.UnixNano()))
+	defer os.Remove(path)
+	f, err := c.begin(rec, path, j.from)
 	if err != nil {
 		return "", err
 	}
-	c.wait(j)
-	whole, err := c.write(rec, late, j.from)
-	if err != nil {
-		return "", errors.Join(err, c.add(incident, early, first, j, "ended too early"))
+	for more := true; more && err == nil; {
+		more = c.wait(j, time.Duration(f.Reach())/3)
+		err = c.extend(f)
 	}
-	if whole.From <= first.From {
-		return describe(whole, j), c.add(incident, late, whole, j, describe(whole, j))
+	report := f.Report()
+	// A disk that is full ends a capture early; what it has is evidence all the same.
+	cut := errors.Join(err, f.Close())
+	note := describe(report, j)
+	if cut != nil {
+		note += "; it ended early: " + cut.Error()
 	}
-	// Memory was too small for all of it. The first part ends where the alert was
-	// acted on; what the second lacks in between is lost, and said.
-	note := describe(first, j)
-	if whole.From > first.Until {
-		note += fmt.Sprintf("; %v after it are missing, as more happened than the black box holds", time.Duration(whole.From-first.Until).Round(time.Millisecond))
-	}
-	return note, errors.Join(c.add(incident, early, first, j, note), c.add(incident, late, whole, j, "what came after it"))
+	return note, errors.Join(cut, c.add(incident, path, report, note))
 }
 
-// write writes a file out of the black box.
-func (c *captures) write(rec *blackbox.Recorder, path string, from time.Time) (blackbox.Report, error) {
+// begin and extend read the box one at a time.
+func (c *captures) begin(rec *blackbox.Recorder, path string, from time.Time) (*blackbox.File, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	return rec.Write(path, uint64(from.UnixNano()), capture.WriterOptions{Gzip: true})
+	return rec.Begin(path, uint64(from.UnixNano()), capture.WriterOptions{Gzip: true})
 }
 
-// wait waits for the end of a capture.
-func (c *captures) wait(j *job) {
-	for {
-		c.mu.Lock()
-		left := time.Until(j.end)
-		c.mu.Unlock()
-		if left <= 0 {
-			return
-		}
-		select {
-		case <-time.After(left):
-		case <-c.rush:
-			return
-		}
+func (c *captures) extend(f *blackbox.File) error {
+	c.reading.Lock()
+	defer c.reading.Unlock()
+	return f.Extend()
+}
+
+// How long is waited at least and at most until what happened meanwhile is added to a capture.
+const (
+	extendSoonest = 500 * time.Millisecond
+	extendLatest  = 10 * time.Second
+)
+
+// wait waits for a while, and reports whether the capture goes on after it.
+func (c *captures) wait(j *job, while time.Duration) bool {
+	c.mu.Lock()
+	left := time.Until(j.end)
+	c.mu.Unlock()
+	pause := min(max(while, extendSoonest), extendLatest)
+	select {
+	case <-time.After(min(left, pause)):
+		return left > pause
+	case <-c.rush:
+		return false
 	}
 }
 
@@ -166,19 +169,21 @@ func describe(r blackbox.Report, j *job) string {
 	if missing := int64(r.From) - j.from.UnixNano(); missing > int64(time.Second) {
 		text += fmt.Sprintf("; %v more were asked for, memory did not reach so far", time.Duration(missing).Round(time.Millisecond))
 	}
+	if r.Missing > 0 {
+		text += fmt.Sprintf("; %v in between are missing, as more happened than the black box holds", time.Duration(r.Missing).Round(time.Millisecond))
+	}
 	return text
 }
 
 func stamp(ns uint64) string { return time.Unix(0, int64(ns)).UTC().Format("15:04:05.000") }
 
 // add puts a file into the incident.
-func (c *captures) add(incident, path string, r blackbox.Report, j *job, note string) error {
+func (c *captures) add(incident, path string, r blackbox.Report, note string) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	// The name tells captures of an incident apart; the first one is the plain one.
 	name := fmt.Sprintf("%s.scap.gz", time.Unix(0, int64(r.From)).UTC().Format("20060102T150405.000Z"))
 	err = c.store.AddCapture(incident, evidence.Capture{
 		Name: name, From: time.Unix(0, int64(r.From)), To: time.Unix(0, int64(r.Until)), Note: note,
@@ -191,30 +196,30 @@ func (c *captures) add(incident, path string, r blackbox.Report, j *job, note st
 
 // adopt puts captures into their incidents that an end of the process interrupted.
 func (c *captures) adopt() {
-	files, _ := filepath.Glob(filepath.Join(c.dir, "*.before.scap"))
+	files, _ := filepath.Glob(filepath.Join(c.dir, "*.scap"))
 	for _, path := range files {
 		incident, _, _ := strings.Cut(filepath.Base(path), ".")
-		st, err := os.Stat(path)
-		if err != nil {
-			continue
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		err = c.store.AddCapture(incident, evidence.Capture{
-			Name: fmt.Sprintf("interrupted-%s.scap.gz", st.ModTime().UTC().Format("20060102T150405.000Z")), To: st.ModTime(),
-			Note: "the process ended during the capture, so it may end early",
-		}, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
-		_ = f.Close()
-		if err != nil {
+		if err := c.adoptFile(incident, path); err != nil {
 			c.log.Error("a capture that was interrupted cannot be kept", "incident", incident, "error", err)
 		}
-	}
-	rest, _ := filepath.Glob(filepath.Join(c.dir, "*.scap"))
-	for _, path := range rest {
 		_ = os.Remove(path)
 	}
+}
+
+func (c *captures) adoptFile(incident, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil || st.Size() == 0 {
+		return err
+	}
+	return c.store.AddCapture(incident, evidence.Capture{
+		Name: fmt.Sprintf("interrupted-%s.scap.gz", st.ModTime().UTC().Format("20060102T150405.000Z")), To: st.ModTime(),
+		Note: "the process ended during the capture, so it ends early",
+	}, func(w io.Writer) error { _, err := io.Copy(w, f); return err })
 }
 
 // hurry ends the waiting of captures that go on.
