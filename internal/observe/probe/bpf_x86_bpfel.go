@@ -319,6 +319,7 @@ const (
 	bpfMapBoxNumbers        = "box_numbers"
 	bpfMapBoxSegments       = "box_segments"
 	bpfMapCalls             = "calls"
+	bpfMapClone3Flags       = "clone3_flags"
 	bpfMapDrops             = "drops"
 	bpfMapEntryTimes        = "entry_times"
 	bpfMapImageChanges      = "image_changes"
@@ -437,6 +438,7 @@ type bpfMapSpecs struct {
 	BoxNumbers     *ebpf.MapSpec `ebpf:"box_numbers"`
 	BoxSegments    *ebpf.MapSpec `ebpf:"box_segments"`
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Clone3Flags    *ebpf.MapSpec `ebpf:"clone3_flags"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
 	ImageChanges   *ebpf.MapSpec `ebpf:"image_changes"`
@@ -511,6 +513,7 @@ type bpfMaps struct {
 	BoxNumbers     *ebpf.Map `ebpf:"box_numbers"`
 	BoxSegments    *ebpf.Map `ebpf:"box_segments"`
 	Calls          *ebpf.Map `ebpf:"calls"`
+	Clone3Flags    *ebpf.Map `ebpf:"clone3_flags"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
 	ImageChanges   *ebpf.Map `ebpf:"image_changes"`
@@ -533,6 +536,7 @@ func (m *bpfMaps) Close() error {
 		m.BoxNumbers,
 		m.BoxSegments,
 		m.Calls,
+		m.Clone3Flags,
 		m.Drops,
 		m.EntryTimes,
 		m.ImageChanges,

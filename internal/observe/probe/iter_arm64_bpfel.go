@@ -18,6 +18,7 @@ import (
 const (
 	iterMapActivityRings      = "activity_rings"
 	iterMapCalls              = "calls"
+	iterMapClone3Flags        = "clone3_flags"
 	iterMapDrops              = "drops"
 	iterMapLifecycleRings     = "lifecycle_rings"
 	iterMapScratches          = "scratches"
@@ -86,6 +87,7 @@ type iterProgramSpecs struct {
 type iterMapSpecs struct {
 	ActivityRings  *ebpf.MapSpec `ebpf:"activity_rings"`
 	Calls          *ebpf.MapSpec `ebpf:"calls"`
+	Clone3Flags    *ebpf.MapSpec `ebpf:"clone3_flags"`
 	Drops          *ebpf.MapSpec `ebpf:"drops"`
 	LifecycleRings *ebpf.MapSpec `ebpf:"lifecycle_rings"`
 	Scratches      *ebpf.MapSpec `ebpf:"scratches"`
@@ -126,6 +128,7 @@ func (o *iterObjects) Close() error {
 type iterMaps struct {
 	ActivityRings  *ebpf.Map `ebpf:"activity_rings"`
 	Calls          *ebpf.Map `ebpf:"calls"`
+	Clone3Flags    *ebpf.Map `ebpf:"clone3_flags"`
 	Drops          *ebpf.Map `ebpf:"drops"`
 	LifecycleRings *ebpf.Map `ebpf:"lifecycle_rings"`
 	Scratches      *ebpf.Map `ebpf:"scratches"`
@@ -136,6 +139,7 @@ func (m *iterMaps) Close() error {
 	return _IterClose(
 		m.ActivityRings,
 		m.Calls,
+		m.Clone3Flags,
 		m.Drops,
 		m.LifecycleRings,
 		m.Scratches,

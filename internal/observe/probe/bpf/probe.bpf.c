@@ -197,7 +197,8 @@ __noinline int make_clone(void)
 	struct call *call = s ? call_of(s) : NULL;
 	struct task_struct *task = current_task();
 	struct mm_struct *mm = BPF_CORE_READ(task, mm);
-	u64 flags = 0;
+	u32 tid = bpf_get_current_pid_tgid();
+	u64 flags = 0, *taken;
 
 	if (!call)
 		return 0;
@@ -206,7 +207,11 @@ __noinline int make_clone(void)
 		flags = s->args[0];
 		break;
 	case SYSCALL_CLONE3_X:
-		flags = user_u64(s->args[0]);
+		taken = bpf_map_lookup_elem(&clone3_flags, &tid);
+		if (s->ret > 0 && taken)
+			flags = *taken;
+		else
+			flags = user_u64(s->args[0]);
 		break;
 	case SYSCALL_VFORK_20_X:
 		flags = CLONE_VFORK | CLONE_VM;

@@ -24,6 +24,15 @@
 #define SCAP_EXE_LOWER_LAYER 8
 #define SCAP_CLONE_CHILD_IN_PIDNS (1 << 29)
 
+// The flags of the clone3 that a thread is making, as the kernel has taken them. When it returns, the struct in the
+// program's memory may say something else, or not be there to be read.
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, u64);
+} clone3_flags SEC(".maps");
+
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES };
 
 // pid_nr returns the number of a pid in the namespace of that level, 0 if it has none there.

@@ -49,6 +49,11 @@ static __always_inline void on_task_newtask(struct task_struct *child, u64 flags
 		return;
 	if (tgid == pid)
 		image_changed(tgid, s->ts);
+	if (type == SYSCALL_CLONE3_X) {
+		u32 maker = bpf_get_current_pid_tgid();
+
+		bpf_map_update_elem(&clone3_flags, &maker, &flags, BPF_ANY);
+	}
 	start_event(s, type, 21, pid);
 	put_u64(s, 0);
 	put_exe_args(s, mm);
