@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -240,13 +241,13 @@ func openThroughLinks() []string {
 	check(os.Symlink(dir, "sub/up"))
 	sub := must(unix.Open("sub", unix.O_PATH, 0))
 	for _, name := range []string{"link", "./file", "sub/../file", dir + "//file", "sub/up/link", "sub/up/file", ".", "sub/", "/proc/self/exe",
-		"/proc/self/status", "/proc/thread-self/status", "/dev/fd/0"} {
+		"/proc/self/status", "/proc/thread-self/status", "/dev/fd/1"} {
 		_ = unix.Close(must(unix.Open(name, unix.O_RDONLY, 0)))
 	}
 	_ = unix.Close(must(unix.Openat(sub, "../link", unix.O_RDONLY, 0)))
-	time.Sleep(200 * time.Millisecond) // so that the reader finds us
+	_, _ = io.Copy(io.Discard, os.Stdin) // so that the reader finds us
 	return []string{"link", "./file", "sub/../file", dir + "//file", "sub/up/link", "sub/up/file", ".", "sub/", "/proc/self/exe",
-		"/proc/self/status", "/proc/thread-self/status", "/dev/fd/0", "../link"}
+		"/proc/self/status", "/proc/thread-self/status", "/dev/fd/1", "../link"}
 }
 
 func TestANameThatLeadsToTheFileStays(t *testing.T) {
@@ -255,6 +256,7 @@ func TestANameThatLeadsToTheFileStays(t *testing.T) {
 	var out bytes.Buffer
 	cmd := sceneCommand("links")
 	cmd.Stdout = &out
+	in := must(cmd.StdinPipe())
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -270,6 +272,11 @@ func TestANameThatLeadsToTheFileStays(t *testing.T) {
 		default:
 		}
 		events = append(events, drain(t, p, uint64(time.Now().UnixNano()))...) // while it is there
+		for _, ev := range events {
+			if dir, _ := ev.Int(1); ev.Type() == event.SYSCALL_OPENAT_2_X && ev.TID() == int64(cmd.Process.Pid) && dir >= 0 {
+				_ = in.Close() // that was its last
+			}
+		}
 	}
 	var sc script
 	if err := json.Unmarshal(out.Bytes(), &sc); err != nil {
