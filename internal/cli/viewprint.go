@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"time"
 
@@ -130,16 +129,6 @@ func (f *feed) interest() event.Interest {
 	i.Latency = f.table != nil // many rank by it
 	return i
 }
-
-// showsLatency reports whether the view needs to know how long calls take.
-func (f *feed) showsLatency() bool {
-	if f.node != nil && slices.ContainsFunc(filter.UsedFields(f.node), isLatency) {
-		return true
-	}
-	return f.table != nil && slices.ContainsFunc(f.table.View.Columns, func(c view.Column) bool { return isLatency(c.Field) })
-}
-
-func isLatency(field string) bool { return strings.HasPrefix(field, "evt.latency") }
 
 func (f *feed) run(ctx context.Context, st *stream.Stream, w *bufio.Writer, p printer, count uint64) error {
 	f.started = time.Now()

@@ -13,6 +13,7 @@ import (
 
 	"rollcage/internal/detect/filter"
 	"rollcage/internal/inspect/view"
+	"rollcage/internal/observe/event"
 )
 
 // mode is what the keys are for.
@@ -226,7 +227,7 @@ func (m *model) title() string {
 	for _, s := range m.path.Steps {
 		name := s.View.Name
 		if s.Value != "" {
-			name += " " + s.Value
+			name += " " + string(event.AppendPrintable(nil, s.Value))
 		}
 		parts = append(parts, name)
 	}

@@ -24,13 +24,12 @@ type session struct {
 	width  int // of the terminal, 0 for none
 	colors bool
 
-	prog     *filter.Program
-	cond     filter.CondID
-	node     filter.Node // of the filter, nil for none
-	printer  *printer
-	hidden   map[string]bool
-	summary  *summary
-	interest event.Interest
+	prog    *filter.Program
+	cond    filter.CondID
+	node    filter.Node // of the filter, nil for none
+	printer *printer
+	hidden  map[string]bool
+	summary *summary
 
 	src      event.Source
 	state    *host.State

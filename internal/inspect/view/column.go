@@ -58,10 +58,9 @@ type Cell struct {
 // column is a column of a running table.
 type column struct {
 	*Column
-	field  *field.Field
-	class  class
-	read   int  // which of the table's reads gives its value
-	stable bool // the field's text is shared by the state or constant
+	field *field.Field
+	class class
+	read  int // which of the table's reads gives its value
 }
 
 // read is a field that is read once per event for all columns that show it.

@@ -16,8 +16,8 @@ type Path struct {
 // Step is a view on a path and the row that was chosen in it.
 type Step struct {
 	View *View
-	// Key is the field that tells the rows of the view apart, Value its text in
-	// the chosen row; both are "" in the last step.
+	// Key is the field that tells the rows of the view apart, Value the key of
+	// the chosen row, which may hold what is not printable; both are "" in the last step.
 	Key, Value string
 }
 
@@ -94,10 +94,11 @@ func (s *Step) condition() string {
 	return and(own, s.Key+"="+Quote(s.Value))
 }
 
-// Quote writes a text as the value of a condition.
+// Quote writes a text as the value of a condition. A backslash is written with
+// a blank behind it, since one before the last quote would not end the text.
 func Quote(text string) string {
 	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
 		return text
 	}
-	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+	return `"` + strings.NewReplacer(`\`, `\ `, `"`, `\"`).Replace(text) + `"`
 }

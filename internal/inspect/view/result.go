@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"rollcage/internal/detect/field"
+	"rollcage/internal/observe/event"
 )
 
 // Result is a table as it is shown: the rows of a sample, grouped.
@@ -29,7 +30,8 @@ type ResultColumn struct {
 
 // Row is a row of a result.
 type Row struct {
-	// Key is the text of the key, for drilling down; the number of the row in lists.
+	// Key is the value of the key as a condition compares it, for drilling down:
+	// a text as it is, with what is not printable. In lists it is the number of the row.
 	Key   string
 	Cells []Cell // as the result's columns
 }
@@ -83,7 +85,10 @@ func (t *Table) keyText(r *row, key int) string {
 	if key < 0 {
 		return strconv.FormatUint(r.number, 10)
 	}
-	return string(appendValue(nil, t.columns[key].field, &r.cells[key]))
+	if c := &t.columns[key]; c.class != classText || c.field.Type == event.TypeBytebuf {
+		return string(appendValue(nil, c.field, &r.cells[key]))
+	}
+	return r.cells[key].Text
 }
 
 // grouped aggregates the rows of the same group once more. In what order the

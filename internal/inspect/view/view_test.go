@@ -218,7 +218,7 @@ func TestTheConditionOfAPathHoldsEachChoice(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := Quote(`a "b" \c`); got != `"a \"b\" \\c"` {
+	if got := Quote(`a "b" \c`); got != `"a \"b\" \ c"` {
 		t.Errorf("quoted %s", got)
 	}
 }
@@ -281,4 +281,31 @@ func BenchmarkAdd(b *testing.B) {
 			}
 		})
 	}
+}
+
+func TestARowIsOpenedWhateverBytesItsNameHolds(t *testing.T) {
+	for _, name := range []string{"/tmp/two\nlines", "/tmp/\x1b[31mred", "/tmp/\xff\xfe", `/tmp/backslash\`, `/tmp/a\"b'`, "/tmp/caf\u00e9"} {
+		s := newScene(t)
+		files := mustNew(t, "files", Options{})
+		s.happen(10, event.SYSCALL_OPEN_X, 7, name, 1, 0, 0, 0)
+		files.Add(s.read(10, 7, 100))
+		files.Add(s.read(10, 3, 100)) // of another file
+		for _, r := range files.Result(1).Rows {
+			path := NewPath(files.View, "").Down(mustFind(t, files.View.Drill), false, r.Key)
+			below := mustNew(t, files.View.Drill, Options{Filter: path.Condition(), Depth: path.Depth()})
+			below.Add(s.read(10, 7, 100))
+			if got := len(below.Result(1).Rows); (got == 1) != (r.Key != "/etc/hosts") {
+				t.Errorf("%q opened by %q: %d rows", name, path.Condition(), got)
+			}
+		}
+	}
+}
+
+func mustFind(t *testing.T, id string) *View {
+	t.Helper()
+	v, err := Find(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }

@@ -396,7 +396,7 @@ func TestPauseStopsAnyContainerThroughItsCgroup(t *testing.T) {
 	eachHierarchy(t, func(t *testing.T, v1 bool) {
 		c, _, in, out := boxed(t, v1, "while read x; do echo $x; done")
 		state := filepath.Join(t.TempDir(), "actions.json")
-		r, n := newRunner(t, Options{State: state})
+		r, _ := newRunner(t, Options{State: state})
 		id, err := r.Do(t.Context(), act(policy.Action{Kind: policy.Pause}, &scene.Scene{Container: c}))
 		if err != nil {
 			t.Fatal(err)
@@ -414,7 +414,7 @@ func TestPauseStopsAnyContainerThroughItsCgroup(t *testing.T) {
 		}
 		// Another runner, as after a restart, knows what is in force.
 		r.Close()
-		r, n = newRunner(t, Options{State: state})
+		r, n := newRunner(t, Options{State: state})
 		if got := r.InForce(); len(got) != 2 {
 			t.Fatalf("in force: %+v", got)
 		}
