@@ -87,47 +87,13 @@ func printable(s string) string { return string(event.AppendPrintable(nil, s)) }
 // recordJSON prints a record as a line of JSON, without the hash that holds for the unmasked one.
 func (p *incidentPrinter) recordJSON(r *evidence.Record) error {
 	if !p.reveal {
-		var v any
-		if err := json.Unmarshal(r.Data, &v); err != nil {
-			return err
-		}
-		masked, err := json.Marshal(maskValues(v))
+		masked, err := mask.JSON(r.Data)
 		if err != nil {
 			return err
 		}
 		r.Data = masked
 	}
 	return json.NewEncoder(p.w).Encode(r)
-}
-
-// maskValues masks all texts in a value of JSON. The words of a command line
-// are masked as one, since a flag and its value are two of them.
-func maskValues(v any) any {
-	switch v := v.(type) {
-	case string:
-		return mask.String(v)
-	case []any:
-		for i := range v {
-			v[i] = maskValues(v[i])
-		}
-	case map[string]any:
-		for k, x := range v {
-			if args, ok := x.([]any); ok && k == "args" {
-				v[k] = mask.String(joinWords(args))
-				continue
-			}
-			v[k] = maskValues(x)
-		}
-	}
-	return v
-}
-
-func joinWords(args []any) string {
-	var words []string
-	for _, a := range args {
-		words = append(words, fmt.Sprint(a))
-	}
-	return strings.Join(words, " ")
 }
 
 func (p *incidentPrinter) record(r *evidence.Record) error {

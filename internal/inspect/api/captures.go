@@ -1,6 +1,9 @@
 package api
 
 import (
+	"slices"
+	"strconv"
+
 	"rollcage/internal/detect/field"
 	"rollcage/internal/inspect/proctree"
 	"rollcage/internal/inspect/recording"
@@ -13,10 +16,49 @@ type captureInfo struct {
 	recording.Info
 }
 
+// served is a capture that is served, with its alerts.
+type served struct {
+	*recording.Recording
+	judged judged
+}
+
+// Add serves another capture, which stays the caller's, and returns its ID.
+// IDs are given out once.
+func (s *Server) Add(r *recording.Recording) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.captures = append(s.captures, &served{Recording: r})
+	return len(s.captures) - 1
+}
+
+// Remove serves a capture no more. Answers that are on their way go on.
+func (s *Server) Remove(id int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if id >= 0 && id < len(s.captures) {
+		s.captures[id] = nil
+	}
+}
+
+// served returns the capture with that ID, nil if there is none.
+func (s *Server) served(id int) *served {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if id < 0 || id >= len(s.captures) {
+		return nil
+	}
+	return s.captures[id]
+}
+
 func (s *Server) listCaptures(q *request) error {
-	out := make([]captureInfo, len(s.captures))
-	for i, r := range s.captures {
-		out[i] = captureInfo{i, r.Info()}
+	s.mu.RLock()
+	all := slices.Clone(s.captures)
+	s.mu.RUnlock()
+	out := []captureInfo{}
+	for i, c := range all {
+		if c != nil {
+			out = append(out, captureInfo{i, c.Info()})
+		}
 	}
 	return q.reply(out)
 }
@@ -26,12 +68,8 @@ func (s *Server) showCapture(q *request) error {
 	if err != nil {
 		return err
 	}
-	for i := range s.captures {
-		if s.captures[i] == r {
-			return q.reply(captureInfo{i, r.Info()})
-		}
-	}
-	return nil
+	id, _ := strconv.Atoi(q.r.PathValue("capture"))
+	return q.reply(captureInfo{id, r.Info()})
 }
 
 // fieldInfo is a field as the completion of conditions needs it.

@@ -18,10 +18,14 @@ func (s *Server) capture(q *request) (*recording.Recording, error) {
 
 func (s *Server) captureNamed(id string) (*recording.Recording, error) {
 	n, err := strconv.Atoi(id)
-	if err != nil || n < 0 || n >= len(s.captures) {
+	if err != nil {
 		return nil, notFound("there is no capture %q", id)
 	}
-	return s.captures[n], nil
+	c := s.served(n)
+	if c == nil {
+		return nil, notFound("there is no capture %q", id)
+	}
+	return c.Recording, nil
 }
 
 func (q *request) text(name string) string { return q.r.URL.Query().Get(name) }

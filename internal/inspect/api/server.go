@@ -21,7 +21,9 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 
+	"rollcage/internal/detect/rule"
 	"rollcage/internal/inspect/recording"
 )
 
@@ -35,13 +37,16 @@ type Options struct {
 	Hosts []string
 	// Files are the pages of the interface; nil for none.
 	Files fs.FS
-	Log   *slog.Logger // slog.Default() if nil
+	// Engine makes the rules that are run over captures, nil for none.
+	Engine func() (*rule.Engine, error)
+	Log    *slog.Logger // slog.Default() if nil
 }
 
 // Server answers questions about captures. It may be used by many goroutines.
 type Server struct {
 	opt      Options
-	captures []*recording.Recording
+	mu       sync.RWMutex
+	captures []*served
 	scans    chan struct{} // a place for each scan that may run
 	answers  *answerCache
 	lists    *listings
@@ -57,8 +62,11 @@ func New(captures []*recording.Recording, opt Options) *Server {
 		opt.Log = slog.Default()
 	}
 	s := &Server{
-		opt: opt, captures: captures, scans: make(chan struct{}, max(2, runtime.NumCPU())),
+		opt: opt, scans: make(chan struct{}, max(2, runtime.NumCPU())),
 		answers: newAnswerCache(maxAnswers), lists: newListings(),
+	}
+	for _, c := range captures {
+		s.Add(c)
 	}
 	s.handler = s.guarded(s.routes())
 	return s
@@ -74,6 +82,10 @@ func freshToken() string {
 // token, or as a bearer token.
 func (s *Server) Token() string { return s.opt.Token }
 
+// Unguarded returns a handler that lets everybody in, for a server that finds
+// out itself who asks.
+func (s *Server) Unguarded() http.Handler { return s.routes() }
+
 // Handler returns the server's handler.
 func (s *Server) Handler() http.Handler { return s.handler }
 
@@ -81,6 +93,7 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(*request) error) { mux.HandleFunc("GET "+pattern, s.wrap(h)) }
 	handle("/api/captures", s.listCaptures)
+	handle("/api/v1/session", func(q *request) error { return q.reply(map[string]bool{"guard": false}) })
 	handle("/api/fields", listFields)
 	handle("/api/views", listViews)
 	handle("/api/check", checkFilter)
@@ -91,6 +104,7 @@ func (s *Server) routes() http.Handler {
 	handle(one+"/events", s.events)
 	handle(one+"/events/{event}", s.event)
 	handle(one+"/processes", s.processes)
+	handle(one+"/alerts", s.alerts)
 	handle(one+"/conversation", s.conversation)
 	handle(one+"/terminals", s.terminals)
 	handle(one+"/terminal", s.terminal)
@@ -108,16 +122,21 @@ func (s *Server) routes() http.Handler {
 
 const cookie = "rollcage_inspect"
 
+// SetHeaders sets the headers that keep the pages to themselves.
+func SetHeaders(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+}
+
 // guarded lets only visitors through that know the token, and sets the headers
 // that keep the pages to themselves.
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		SetHeaders(w.Header())
 		h := w.Header()
-		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		if !s.knownHost(r.Host) {
 			writeError(w, http.StatusMisdirectedRequest, &problem{Message: "not served under the name " + r.Host})
 			return

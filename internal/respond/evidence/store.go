@@ -43,6 +43,8 @@ type Store struct {
 	index *index
 	lock  *os.File
 
+	followers followers
+
 	mu      sync.Mutex
 	open    map[string]*incident
 	seen    recent
@@ -171,6 +173,7 @@ func (s *Store) Add(a *alert.Alert, sc *scene.Scene) (id string, err error) {
 	}
 	s.seen.add(a.ID, in.id)
 	s.later()
+	s.followers.tell(Update{in.id, KindAlert, a})
 	return in.id, nil
 }
 
@@ -341,6 +344,7 @@ func (s *Store) recordLocked(id, kind string, data any, auditKind string, e *Ent
 			return err
 		}
 	}
+	s.followers.tell(Update{id, kind, data})
 	return s.anchor(in)
 }
 
@@ -374,6 +378,7 @@ func (s *Store) end(in *incident, reason string) {
 	if err != nil {
 		s.opts.Log.Error("evidence: an incident cannot be closed", "incident", in.id, "error", err)
 	}
+	s.followers.tell(Update{in.id, KindClosed, &Closed{reason}})
 	in.log.file.Close() // synced
 	delete(s.open, in.id)
 }

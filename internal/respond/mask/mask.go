@@ -63,7 +63,7 @@ func find[T text](s T, from int) (start, end int) {
 					return start, end
 				}
 			}
-		case 'A', 'e', 'g', 'x', 's':
+		case 'A', 'e', 'g', 'r', 's', 'x':
 			if i == 0 || !isWord(s[i-1]) {
 				if end, ok := token(s, i); ok {
 					return i, end
@@ -314,7 +314,7 @@ var prefixes = []struct {
 	more int
 }{
 	{"AKIA", 16}, {"ASIA", 16}, {"AIza", 30}, {"ghp_", 20}, {"gho_", 20}, {"ghs_", 20}, {"ghu_", 20}, {"github_pat_", 20}, {"glpat-", 16},
-	{"xoxb-", 16}, {"xoxp-", 16}, {"xoxa-", 16}, {"sk_live_", 16}, {"sk-", 32},
+	{"rollcage_", 32}, {"xoxb-", 16}, {"xoxp-", 16}, {"xoxa-", 16}, {"sk_live_", 16}, {"sk-", 32},
 }
 
 // token finds the end of a token that begins at i.

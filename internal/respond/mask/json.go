@@ -1,0 +1,72 @@
+package mask
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"strings"
+)
+
+// JSON returns a JSON value with the secrets in its texts replaced by Hidden.
+// Numbers stay as exact as they were.
+func JSON(b []byte) ([]byte, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	var v any
+	if err := d.Decode(&v); err != nil {
+		return nil, fmt.Errorf("mask: %w", err)
+	}
+	return json.Marshal(Values(v))
+}
+
+// Values masks all texts in a value that JSON was decoded into, and returns it.
+// It changes v. A list of texts, as a command line is, is masked as one, since
+// a flag and its value are two of them; so is a text under a name that says it is secret.
+func Values(v any) any {
+	switch v := v.(type) {
+	case string:
+		return String(v)
+	case []any:
+		return valuesOfList(v)
+	case map[string]any:
+		for k, x := range v {
+			if s, ok := x.(string); ok && s != "" && environment(k) {
+				v[k] = Hidden
+				continue
+			}
+			v[k] = Values(x)
+		}
+	}
+	return v
+}
+
+// environment reports whether a name is a field of an environment variable, a
+// label or the like whose argument says that it is secret: proc.env[DB_PASSWORD].
+func environment(name string) bool {
+	_, arg, ok := strings.Cut(name, "[")
+	return ok && isSecret(strings.TrimSuffix(arg, "]"))
+}
+
+func valuesOfList(list []any) any {
+	words := make([]string, len(list))
+	for i, x := range list {
+		s, ok := x.(string)
+		if !ok {
+			for i := range list {
+				list[i] = Values(list[i])
+			}
+			return list
+		}
+		words[i] = s
+	}
+	if len(words) == 0 {
+		return list
+	}
+	// A zero byte is in no argument, and is a blank to the mask.
+	masked := strings.Split(String(strings.Join(words, "\x00")), "\x00")
+	out := make([]any, len(masked))
+	for i, w := range masked {
+		out[i] = w
+	}
+	return out
+}
