@@ -119,6 +119,7 @@ Start with:  rollcage guard       guard this host: detect, record, act, keep the
 		newTopCommand(),
 		newCsysdigCommand(),
 		newEvidenceCommand(),
+		newTokenCommand(),
 		newPolicyCommand(),
 	)
 	for _, d := range dropIns {

@@ -30,17 +30,17 @@ type evidenceOptions struct {
 func newEvidenceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "evidence",
-		Short: "List, show, verify and export incidents",
+		Short: "List, show, verify, export and report incidents",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil
 			}
-			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"list", "show", "verify", "rebuild", "export"}))
+			return usage.Errorf("unknown command %q%s", args[0], suggestion(args[0], []string{"list", "show", "verify", "rebuild", "export", "report"}))
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newEvidenceListCommand(), newEvidenceShowCommand(), newEvidenceVerifyCommand(),
-		newEvidenceRebuildCommand(), newEvidenceExportCommand())
+		newEvidenceRebuildCommand(), newEvidenceExportCommand(), newEvidenceReportCommand())
 	return cmd
 }
 

@@ -85,7 +85,7 @@ func TestEvidenceIsListedShownAndExported(t *testing.T) {
 	}
 	for _, form := range []string{"text", "json"} {
 		out := mustCall(t, "evidence", "show", id, "--evidence", dir, "-o", form)
-		wantParts(t, out, "web", "a.scap", "it is gone", "--password ***", "TOKEN=***")
+		wantParts(t, out, "web", "a.scap", "it is gone", "--password", "***", "TOKEN=***")
 		if strings.Contains(out, "hunter2") || strings.Contains(out, "\x1b") {
 			t.Errorf("a secret or an escape is shown: %q", out)
 		}
@@ -99,13 +99,20 @@ func TestEvidenceIsListedShownAndExported(t *testing.T) {
 	if _, err := call(t, "evidence", "export", id, "--evidence", dir, "-w", file); err == nil {
 		t.Error("a file is overwritten")
 	}
+	page := filepath.Join(t.TempDir(), "x.html")
+	mustCall(t, "evidence", "report", id, "--evidence", dir, "-w", page)
+	html, err := os.ReadFile(page)
+	if err != nil || strings.Contains(string(html), "hunter2") || strings.ContainsAny(string(html), "\x1b") {
+		t.Errorf("%v %s", err, html)
+	}
+	wantParts(t, string(html), "<!doctype html>", "TOKEN=***", "a.scap", "it is gone")
 	wantParts(t, mustCall(t, "evidence", "rebuild", "--evidence", dir), "1 incident in the index")
 	// Every look is in the audit log.
 	log, err := os.ReadFile(filepath.Join(dir, "audit.jsonl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantParts(t, string(log), `"act":"list"`, `"act":"show"`, `"act":"reveal"`, `"act":"export"`, `"via":"command line"`)
+	wantParts(t, string(log), `"act":"list"`, `"act":"show"`, `"act":"reveal"`, `"act":"export"`, `"act":"report"`, `"via":"command line"`)
 	wantParts(t, mustCall(t, "evidence", "verify", "--evidence", dir), "1 incident with", "0 findings")
 }
 

@@ -48,6 +48,7 @@ type guardOptions struct {
 	memoryMB int64
 	cpus     float64
 	listen   server.Options
+	console  consoleOptions
 	watch    bool
 	config   string
 }
@@ -101,6 +102,7 @@ func (o *guardOptions) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`")
 	f.StringVar(&o.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
 	f.StringVar(&o.listen.Key, "listen-key", "", "its private key, if the `FILE` is another one")
+	o.console.addFlags(f)
 }
 
 // addPlaceFlags adds the flags of where guard is.
@@ -157,6 +159,11 @@ func runGuard(ctx context.Context, stdout, stderr io.Writer, opts *guardOptions,
 		return err
 	}
 	defer stop()
+	stopConsole, err := opts.console.serve(stderr, &consoleGuard{Guard: g.Guard, state: opts.state, run: opts.run, containers: containersOf(g.source), engine: opts.detect.engineAnew})
+	if err != nil {
+		return err
+	}
+	defer stopConsole()
 	defer reopenOnSignal(g)()
 	go r.run(ctx)
 	go notifySystemd(ctx, g.Guard)

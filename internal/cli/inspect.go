@@ -22,6 +22,7 @@ type inspectOptions struct {
 	listen  string
 	hosts   []string
 	noIndex bool
+	rules   rulesOptions
 }
 
 func newInspectCommand() *cobra.Command {
@@ -51,6 +52,8 @@ it (CAPTURE.rcindex), so that it opens at once the next time.`,
 	f := cmd.Flags()
 	f.StringVar(&opts.listen, "inspect-listen", "127.0.0.1:4747", "`ADDRESS` to serve the pages at; when the port is taken, the next free one")
 	f.StringSliceVar(&opts.hosts, "inspect-host", nil, "`NAME` under which the pages may be asked for, beside localhost; repeatable")
+	opts.rules.addPathFlags(f)
+	opts.rules.addSelectionFlags(f)
 	f.BoolVar(&opts.noIndex, "no-index", false, "neither read nor write index files")
 	return cmd
 }
@@ -80,7 +83,7 @@ func runInspect(ctx context.Context, stdout io.Writer, opts *inspectOptions, fil
 	if err == nil && host != "" {
 		opts.hosts = append(opts.hosts, host)
 	}
-	s := api.New(captures, api.Options{Hosts: opts.hosts, Files: web.Files()})
+	s := api.New(captures, api.Options{Hosts: opts.hosts, Files: web.Files(), Engine: opts.rules.engineAnew})
 	go s.Warm(ctx)
 	srv := &http.Server{Handler: s.Handler(), ReadHeaderTimeout: 10 * time.Second}
 	fmt.Fprintf(stdout, "http://%s/?token=%s\n", l.Addr(), s.Token())

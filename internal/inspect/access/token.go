@@ -24,7 +24,7 @@ type Token struct {
 	ID      string    `json:"id"`
 	Name    string    `json:"name"`
 	Role    Role      `json:"role"`
-	Hash    string    `json:"sha256"` // of the whole token, in hexadecimal
+	Hash    string    `json:"sha256,omitempty"` // of the whole token, in hexadecimal
 	Created time.Time `json:"created"`
 	Expires time.Time `json:"expires,omitzero"` // never if zero
 	By      string    `json:"by,omitempty"`     // who made it

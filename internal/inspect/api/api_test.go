@@ -349,7 +349,7 @@ func TestPartsAtTheSameTimeGiveWhatOneScanGives(t *testing.T) {
 
 func TestAnswersMadeInAdvanceAreThoseThatAreAskedFor(t *testing.T) {
 	v := newVisitor(t, write(t, 300))
-	if err := v.s.warm(t.Context(), 0, v.s.captures[0]); err != nil {
+	if err := v.s.warm(t.Context(), 0, v.s.captures[0].Recording); err != nil {
 		t.Fatal(err)
 	}
 	warm := v.s.answers

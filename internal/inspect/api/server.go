@@ -135,8 +135,8 @@ func SetHeaders(h http.Header) {
 // that keep the pages to themselves.
 func (s *Server) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		SetHeaders(w.Header())
 		h := w.Header()
+		SetHeaders(h)
 		if !s.knownHost(r.Host) {
 			writeError(w, http.StatusMisdirectedRequest, &problem{Message: "not served under the name " + r.Host})
 			return

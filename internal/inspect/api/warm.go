@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"rollcage/internal/inspect/recording"
@@ -21,7 +22,13 @@ const worthWarming = 200_000
 // each capture once it is surveyed, and remembers them. It gives way to whoever
 // asks for something and returns when it is done or ctx ends.
 func (s *Server) Warm(ctx context.Context) {
-	for id, r := range s.captures {
+	s.mu.RLock()
+	all := slices.Clone(s.captures)
+	s.mu.RUnlock()
+	for id, r := range all {
+		if r == nil {
+			continue
+		}
 		select {
 		case <-r.Done():
 		case <-ctx.Done():
@@ -30,7 +37,7 @@ func (s *Server) Warm(ctx context.Context) {
 		if r.Info().Events < worthWarming {
 			continue
 		}
-		if err := s.warm(ctx, id, r); err != nil && ctx.Err() == nil {
+		if err := s.warm(ctx, id, r.Recording); err != nil && ctx.Err() == nil {
 			s.opt.Log.Debug("answers could not be made in advance", "capture", r.Path(), "error", err)
 		}
 	}

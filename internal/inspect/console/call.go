@@ -15,6 +15,7 @@ import (
 	"rollcage/internal/inspect/access"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/respond/action"
+	"rollcage/internal/respond/guard"
 	"rollcage/internal/respond/mask"
 )
 
@@ -155,6 +156,10 @@ func (c *call) reveal() (bool, error) {
 // statusOf returns the status for an error of guard.
 func statusOf(err error) int {
 	switch {
+	case errors.Is(err, guard.ErrUnknown):
+		return http.StatusNotFound
+	case errors.Is(err, guard.ErrInvalid):
+		return http.StatusBadRequest
 	case errors.Is(err, action.ErrProtected):
 		return http.StatusConflict
 	case errors.Is(err, action.ErrGone):

@@ -124,7 +124,7 @@ func (s *Server) routes() http.Handler {
 	})
 	if s.opt.Files != nil {
 		// The pages hold nothing that is secret: they ask who asks them.
-		mux.Handle("GET /", s.captures.api.Unguarded())
+		mux.Handle("/", s.captures.api.Unguarded())
 	}
 	return mux
 }

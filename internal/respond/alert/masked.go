@@ -26,7 +26,11 @@ func Masked(a *Alert) *Alert {
 		out.Message = m
 	}
 	for i, f := range a.Fields {
-		if masked := maskJSON(f.JSON); masked != nil {
+		masked := maskJSON(f.JSON)
+		if mask.Secret(f.Key) {
+			masked = []byte(`"` + mask.Hidden + `"`)
+		}
+		if masked != nil {
 			change()
 			out.Fields[i].JSON = masked
 		}

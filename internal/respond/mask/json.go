@@ -21,7 +21,7 @@ func JSON(b []byte) ([]byte, error) {
 
 // Values masks all texts in a value that JSON was decoded into, and returns it.
 // It changes v. A list of texts, as a command line is, is masked as one, since
-// a flag and its value are two of them; so is a text under a name that says it is secret.
+// a flag and its value are two of them. What a name says is secret is replaced as a whole.
 func Values(v any) any {
 	switch v := v.(type) {
 	case string:
@@ -30,7 +30,7 @@ func Values(v any) any {
 		return valuesOfList(v)
 	case map[string]any:
 		for k, x := range v {
-			if s, ok := x.(string); ok && s != "" && environment(k) {
+			if Secret(k) {
 				v[k] = Hidden
 				continue
 			}
@@ -40,14 +40,19 @@ func Values(v any) any {
 	return v
 }
 
-// environment reports whether a name is a field of an environment variable, a
-// label or the like whose argument says that it is secret: proc.env[DB_PASSWORD].
-func environment(name string) bool {
+// Secret reports whether a name is a field of an environment variable, a label
+// or the like whose argument says that its value is secret: proc.env[DB_PASSWORD].
+func Secret(name string) bool {
 	_, arg, ok := strings.Cut(name, "[")
 	return ok && isSecret(strings.TrimSuffix(arg, "]"))
 }
 
 func valuesOfList(list []any) any {
+	// The fields of an alert are pairs of name and value.
+	if name, ok := first(list); ok && Secret(name) {
+		list[1] = Hidden
+		return list
+	}
 	words := make([]string, len(list))
 	for i, x := range list {
 		s, ok := x.(string)
@@ -69,4 +74,13 @@ func valuesOfList(list []any) any {
 		out[i] = w
 	}
 	return out
+}
+
+// first returns the name in a pair.
+func first(list []any) (name string, ok bool) {
+	if len(list) != 2 {
+		return "", false
+	}
+	name, ok = list[0].(string)
+	return name, ok
 }

@@ -8,6 +8,7 @@ func TestJSONMasksTextsWhereverTheyAre(t *testing.T) {
 		{"a pair in a command line", `{"args":["env","TOKEN=abc","sh"]}`, `{"args":["env","TOKEN=***","sh"]}`},
 		{"deep inside", `{"a":[{"b":"password=x y"}]}`, `{"a":[{"b":"password=*** y"}]}`},
 		{"the argument of a field", `{"proc.env[DB_PASSWORD]":"hunter2","proc.name":"sh"}`, `{"proc.env[DB_PASSWORD]":"***","proc.name":"sh"}`},
+		{"a pair of name and value", `[["proc.env[DB_PASSWORD]","hunter2"],["proc.name","sh"]]`, `[["proc.env[DB_PASSWORD]","***"],["proc.name","sh"]]`},
 		{"exact numbers", `{"start":1790000000123456789}`, `{"start":1790000000123456789}`},
 		{"a list that is not only of texts", `[1,"token=x",null]`, `[1,"token=***",null]`},
 		{"an empty list", `[]`, `[]`},

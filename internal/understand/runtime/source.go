@@ -57,6 +57,12 @@ func NewSource(src event.Source, catalog *Catalog) *Source {
 	return &Source{Source: src, catalog: catalog, settled: map[string]bool{}, sent: map[string]uint64{}, users: newAccountReader()}
 }
 
+// Container returns the facts of a container, nil if they are not known; it
+// may take as long as [Catalog.Find]. Any goroutine may call it.
+func (s *Source) Container(id string, t host.ContainerType) *host.Container {
+	return s.catalog.Find(id, t)
+}
+
 // Snapshot implements event.Source.
 func (s *Source) Snapshot() *event.Snapshot {
 	snap := s.Source.Snapshot()
