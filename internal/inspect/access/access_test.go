@@ -287,15 +287,15 @@ func TestAnIssuerThatIsDownIsAskedAgainLater(t *testing.T) {
 func TestAConfigurationThatTrustsTooMuchIsRefused(t *testing.T) {
 	roles := map[string]Role{"a": Admin}
 	for _, c := range []struct {
-		o  OIDC
+		o  *OIDC
 		ok bool
 	}{
-		{OIDC{Issuer: "https://id.example", Audience: "x", RoleClaim: "groups", Roles: roles}, true},
-		{OIDC{Issuer: "http://127.0.0.1:8080", Audience: "x", RoleClaim: "groups", Roles: roles}, true},
-		{OIDC{Issuer: "http://id.example", Audience: "x", RoleClaim: "groups", Roles: roles}, false},
-		{OIDC{Issuer: "id.example", Audience: "x", RoleClaim: "groups", Roles: roles}, false},
-		{OIDC{Issuer: "https://id.example", RoleClaim: "groups", Roles: roles}, false},
-		{OIDC{Issuer: "https://id.example", Audience: "x", RoleClaim: "groups"}, false},
+		{&OIDC{Issuer: "https://id.example", Audience: "x", RoleClaim: "groups", Roles: roles}, true},
+		{&OIDC{Issuer: "http://127.0.0.1:8080", Audience: "x", RoleClaim: "groups", Roles: roles}, true},
+		{&OIDC{Issuer: "http://id.example", Audience: "x", RoleClaim: "groups", Roles: roles}, false},
+		{&OIDC{Issuer: "id.example", Audience: "x", RoleClaim: "groups", Roles: roles}, false},
+		{&OIDC{Issuer: "https://id.example", RoleClaim: "groups", Roles: roles}, false},
+		{&OIDC{Issuer: "https://id.example", Audience: "x", RoleClaim: "groups"}, false},
 	} {
 		if err := c.o.Check(); (err == nil) != c.ok {
 			t.Errorf("%s %q: %v", c.o.Issuer, c.o.Audience, err)
