@@ -49,6 +49,9 @@ func (c *checkpoint) restore(path string) (*capture.Reader, *host.State, error) 
 // size is about how many bytes the checkpoint takes.
 func (c *checkpoint) size() int64 {
 	n := int64(len(c.State)) + 96 + 24*int64(len(c.Mark.Calls))
+	if c.Mark.Point != nil {
+		n += int64(len(c.Mark.Point.Window))
+	}
 	for _, e := range c.Mark.Enters {
 		n += int64(len(e)) + 8
 	}

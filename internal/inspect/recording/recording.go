@@ -116,7 +116,7 @@ func Open(path string, opt Options) (*Recording, error) {
 	if opt.Log == nil {
 		opt.Log = func(string, ...any) {}
 	}
-	src, err := capture.Open(path)
+	src, err := capture.Open(path, capture.Options{Points: true})
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type Mark struct {
 	// Member is where in the file the gzip member begins that holds Offset,
 	// and MemberOffset what Offset that is. Both are 0 for a plain file.
 	Member, MemberOffset int64
+	// Point is where in the member unpacking can go on, nil for its beginning.
+	Point *Point
 	// Num is the number of the last event before the mark.
 	Num uint64
 	// Initial is true before the first event that is not part of the snapshot.
@@ -39,6 +41,7 @@ type Call struct {
 func (r *Reader) Mark() Mark {
 	m := Mark{Offset: r.in.offset() + int64(r.held), Num: r.num, Initial: r.initial}
 	m.Member, m.MemberOffset = r.unpack.memberOf(m.Offset)
+	m.Point = r.unpack.pointOf(m.Offset, m.MemberOffset)
 	for _, e := range r.convert.enters {
 		if len(e.buf) > 0 {
 			m.Enters = append(m.Enters, append([]byte(nil), e.buf...))
@@ -74,23 +77,30 @@ func OpenAt(path string, m Mark, opt Options) (*Reader, error) {
 var errMark = errors.New("the mark does not fit the file")
 
 func resume(f *os.File, m Mark, opt Options) (*Reader, error) {
-	if m.Offset < m.MemberOffset || m.Member < 0 {
+	file, out := m.Member, m.MemberOffset
+	switch {
+	case m.Point != nil:
+		file, out = m.Point.File, m.Point.Out
+	case file == 0 && out == 0 && !packed(f):
+		file, out = m.Offset, m.Offset // a plain file: nothing to read through
+	}
+	if out > m.Offset || file < 0 {
 		return nil, errMark
 	}
-	if m.Member == 0 && m.MemberOffset == 0 && !packed(f) {
-		m.Member, m.MemberOffset = m.Offset, m.Offset // a plain file: nothing to read through
-	}
-	if _, err := f.Seek(m.Member, io.SeekStart); err != nil {
+	if _, err := f.Seek(file, io.SeekStart); err != nil {
 		return nil, err
 	}
-	r := &Reader{opt: opt, unpack: newUnpacker(f), file: f, num: m.Num, initial: m.Initial, convert: newUpgrader()}
-	r.unpack.resume(m.Member, m.MemberOffset)
-	r.in.src, r.in.base = r.unpack, m.MemberOffset
-	if err := r.unpack.start(); err != nil && err != io.EOF {
+	r := &Reader{opt: opt, unpack: newUnpacker(f, file, out), file: f, num: m.Num, initial: m.Initial, convert: newUpgrader()}
+	r.in.src, r.in.base = r.unpack, out
+	begin := r.unpack.start
+	if m.Point != nil {
+		begin = func() error { return r.unpack.resume(m.Point) }
+	}
+	if err := begin(); err != nil && err != io.EOF {
 		return nil, err
 	}
-	if n, err := r.in.skip(m.Offset - m.MemberOffset); err != nil {
-		return nil, fmt.Errorf("%w: it ends %d bytes before", errMark, m.Offset-m.MemberOffset-n)
+	if n, err := r.in.skip(m.Offset - out); err != nil {
+		return nil, fmt.Errorf("%w: it ends %d bytes before", errMark, m.Offset-out-n)
 	}
 	var ev event.Event
 	for _, b := range m.Enters {

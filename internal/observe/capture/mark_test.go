@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"rollcage/internal/observe/event"
@@ -52,15 +53,43 @@ func packAs(t *testing.T, dir, name string, data []byte, member int) string {
 	return path
 }
 
+// packBlocks packs data as one member in which a block begins every 700 bytes.
+func packBlocks(t *testing.T, dir, name string, data []byte) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	for len(data) > 0 {
+		n := min(700, len(data))
+		if _, err := z.Write(data[:n]); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Flush(); err != nil {
+			t.Fatal(err)
+		}
+		data = data[n:]
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 func TestReadingOnAtEveryMarkGivesTheSameEvents(t *testing.T) {
 	dir, data := t.TempDir(), oldCalls(t)
+	defer func(n int64) { pointEvery = n }(pointEvery)
+	pointEvery = 3000
 	for _, path := range []string{
 		packAs(t, dir, "plain.scap", data, 0),
 		packAs(t, dir, "one member.scap.gz", data, 1<<30),
 		packAs(t, dir, "small members.scap.gz", data, 500),
+		packBlocks(t, dir, "one member of many blocks.scap.gz", data),
 	} {
 		t.Run(filepath.Base(path), func(t *testing.T) {
-			r, err := Open(path)
+			r, err := Open(path, Options{Points: true})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +115,11 @@ func TestReadingOnAtEveryMarkGivesTheSameEvents(t *testing.T) {
 			if len(all) != 400 {
 				t.Fatalf("%d events, want 400", len(all))
 			}
+			points := 0
 			for i := 0; i < len(places); i += 7 {
+				if places[i].mark.Point != nil {
+					points++
+				}
 				on, err := OpenAt(path, places[i].mark, Options{})
 				if err != nil {
 					t.Fatalf("mark %d: %v", i, err)
@@ -96,6 +129,9 @@ func TestReadingOnAtEveryMarkGivesTheSameEvents(t *testing.T) {
 				if err != nil || !slices.Equal(got, all[places[i].read:]) {
 					t.Fatalf("mark %d: %d events (%v), want %d", i, len(got), err, len(all)-places[i].read)
 				}
+			}
+			if many := strings.Contains(path, "many blocks"); many != (points > 20) {
+				t.Errorf("%d marks with a point", points)
 			}
 		})
 	}

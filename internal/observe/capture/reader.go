@@ -20,6 +20,9 @@ type Options struct {
 	Raw bool
 	// NoUsers leaves the users and groups of the snapshot out.
 	NoUsers bool
+	// Points lets marks in a large compressed file be reached without unpacking
+	// all that is before. Unpacking is slower then, and checksums are not looked at.
+	Points bool
 }
 
 var (
@@ -106,7 +109,8 @@ func openStdin() *os.File {
 func NewReader(r io.Reader, opt Options) (*Reader, error) { return newReader(r, nil, opt) }
 
 func newReader(r io.Reader, file *os.File, opt Options) (*Reader, error) {
-	c := &Reader{opt: opt, unpack: newUnpacker(r), file: file}
+	c := &Reader{opt: opt, unpack: newUnpacker(r, 0, 0), file: file}
+	c.unpack.wantPoints = opt.Points
 	c.in.src = c.unpack
 	if err := c.unpack.start(); err != nil && err != io.EOF {
 		return nil, c.fail(err)
@@ -137,8 +141,8 @@ func (r *Reader) Stats() event.Stats {
 }
 
 // Consumed returns how many bytes of the file have been read, as they are on
-// disk. That is ahead of the events by a buffer.
-func (r *Reader) Consumed() int64 { return r.unpack.in.n }
+// disk.
+func (r *Reader) Consumed() int64 { return r.unpack.file.offset() }
 
 // Packed reports whether the capture is compressed.
 func (r *Reader) Packed() bool { return r.unpack.packed }

@@ -1,7 +1,6 @@
 package capture
 
 import (
-	"bufio"
 	"compress/gzip"
 	"io"
 )
@@ -17,41 +16,37 @@ const (
 // standard library's: the one that packs is a sixth faster here, but of a file
 // that is cut it loses the last symbol.
 type unpacker struct {
-	in      counter
-	file    *bufio.Reader
+	file    *ahead
 	gz      *gzip.Reader // nil while reading plain bytes
+	own     *inflater    // unpacks instead of gz if points are wanted
 	packed  bool         // there was a member
 	out     int64        // bytes handed out, those before where reading began included
 	members []member     // the last ones, oldest first
+	// wantPoints notes places in large members from where unpacking can go on.
+	wantPoints bool
+	points     []Point // the last ones, oldest first
 }
 
 // member is where a gzip member begins, in the file and after decompression.
 type member struct{ file, out int64 }
 
-// maxMembers bounds how many members are remembered for marks; a reader ahead
-// of its consumer by more than that reads on from an earlier one, which only takes longer.
-const maxMembers = 64
+const (
+	// maxMembers and maxPoints bound how many are remembered for marks. A reader
+	// ahead of its consumer by more than that reads on from an earlier place,
+	// which only takes longer.
+	maxMembers = 64
+	maxPoints  = 8
+	// trailer of a gzip member: u32 checksum, u32 length.
+	gzipTrailer = 8
+)
 
-// counter counts the bytes of a reader.
-type counter struct {
-	r io.Reader
-	n int64
+// pointEvery is how many unpacked bytes lie between two points.
+var pointEvery int64 = 512 << 10
+
+// newUnpacker reads r, which stands at offset file; out is how many unpacked bytes come before.
+func newUnpacker(r io.Reader, file, out int64) *unpacker {
+	return &unpacker{file: newAhead(r, file), out: out}
 }
-
-func (c *counter) Read(p []byte) (int, error) {
-	n, err := c.r.Read(p)
-	c.n += int64(n)
-	return n, err
-}
-
-func newUnpacker(r io.Reader) *unpacker {
-	u := &unpacker{in: counter{r: r}}
-	u.file = bufio.NewReaderSize(&u.in, fileBuffer)
-	return u
-}
-
-// resume says where in file and stream the reading begins.
-func (u *unpacker) resume(file, out int64) { u.in.n, u.out = file, out }
 
 // memberOf returns the last known member that begins at or before an offset.
 func (u *unpacker) memberOf(offset int64) (file, out int64) {
@@ -63,39 +58,74 @@ func (u *unpacker) memberOf(offset int64) (file, out int64) {
 	return 0, 0
 }
 
-// begin remembers the member that begins here.
-func (u *unpacker) begin() {
-	if len(u.members) == maxMembers {
-		u.members = append(u.members[:0], u.members[1:]...)
+// pointOf returns the last known point at or before an offset and behind
+// another one, nil if there is none.
+func (u *unpacker) pointOf(offset, behind int64) *Point {
+	for i := len(u.points) - 1; i >= 0; i-- {
+		if p := u.points[i]; p.Out <= offset && p.Out > behind {
+			return &p
+		}
 	}
-	u.members = append(u.members, member{u.in.n - int64(u.file.Buffered()), u.out})
+	return nil
+}
+
+// keep appends to a list that holds the last n.
+func keep[T any](list []T, v T, n int) []T {
+	if len(list) == n {
+		list = append(list[:0], list[1:]...)
+	}
+	return append(list, v)
 }
 
 // start looks at what comes next: a gzip member or plain bytes.
 func (u *unpacker) start() error {
-	magic, err := u.file.Peek(2)
+	magic, err := u.file.peek(2)
 	if len(magic) == 0 {
 		return err
 	}
 	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
-		u.gz = nil
+		u.gz, u.own = nil, nil
 		return nil
 	}
 	if u.gz == nil {
 		u.gz = new(gzip.Reader)
 	}
 	u.packed = true
-	u.begin()
+	u.members = keep(u.members, member{u.file.offset(), u.out}, maxMembers)
 	if err := u.gz.Reset(u.file); err != nil {
 		return unexpected(err)
 	}
 	u.gz.Multistream(false)
+	if u.wantPoints { // the library has read the member's header; the data is ours
+		u.unpackWith(newInflater(u.file, u.out))
+	}
 	return nil
+}
+
+// resume goes on in the middle of a member, at a point.
+func (u *unpacker) resume(p *Point) error {
+	f, err := resumeInflater(u.file, p)
+	if err != nil {
+		return err
+	}
+	u.gz, u.packed = new(gzip.Reader), true
+	u.unpackWith(f)
+	return nil
+}
+
+func (u *unpacker) unpackWith(f *inflater) {
+	u.own = f
+	last := f.out
+	f.onBlock = func() {
+		if u.wantPoints && f.out-last >= pointEvery {
+			u.points, last = keep(u.points, f.point(), maxPoints), f.out
+		}
+	}
 }
 
 func (u *unpacker) Read(p []byte) (int, error) {
 	for u.gz != nil {
-		n, err := u.gz.Read(p)
+		n, err := u.unpack(p)
 		u.out += int64(n)
 		if err == io.EOF {
 			err = u.start()
@@ -106,6 +136,23 @@ func (u *unpacker) Read(p []byte) (int, error) {
 	}
 	n, err := u.file.Read(p)
 	u.out += int64(n)
+	return n, err
+}
+
+// unpack reads from the member at hand; io.EOF at its end.
+func (u *unpacker) unpack(p []byte) (int, error) {
+	if u.own == nil {
+		return u.gz.Read(p)
+	}
+	n, err := u.own.Read(p)
+	if err == io.EOF {
+		// Its checksum is of the whole member, of which we may have seen a part.
+		u.own = nil
+		if _, terr := u.file.peek(gzipTrailer); terr != nil {
+			return n, unexpected(terr)
+		}
+		u.file.i += gzipTrailer
+	}
 	return n, err
 }
 
