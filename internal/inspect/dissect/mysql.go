@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // mysqlCommands are the commands of MySQL's protocol that carry text, and others by name.
@@ -25,16 +26,80 @@ func mysql(data []byte, c Context) []Message {
 		return nil
 	}
 	m := Message{Protocol: "MySQL", Request: c.FromClient}
-	var ok bool
 	if c.FromClient {
-		ok = mysqlCommand(&m, body, seq)
-	} else {
-		ok = mysqlReply(&m, body, seq)
+		if !mysqlCommand(&m, body, seq) {
+			return nil
+		}
+		return []Message{m}
 	}
-	if !ok {
+	// MariaDB says behind the number of columns whether their names follow.
+	if seq == 1 && len(body) <= 2 && body[0] > 0 && body[0] < 0xfb {
+		m.Summary = fmt.Sprintf("%d columns", body[0])
+		return append([]Message{m}, mysqlRows(data[min(len(data), 4+n):], int(body[0]))...)
+	}
+	if !mysqlReply(&m, body, seq) {
 		return nil
 	}
 	return []Message{m}
+}
+
+// mysqlRows reads the rows of a result as far as they are there: the packets
+// behind those that describe the columns.
+func mysqlRows(data []byte, columns int) []Message {
+	var out []Message
+	for i := 0; len(data) > 4 && len(out) < maxMessages; i++ {
+		n := int(data[0]) | int(data[1])<<8 | int(data[2])<<16
+		if n == 0 || len(data) < 4+n {
+			break
+		}
+		body := data[4 : 4+n]
+		data = data[4+n:]
+		end := body[0] == 0xfe && n < 9
+		if i < columns || end {
+			continue
+		}
+		cells, ok := mysqlCells(body, columns)
+		if !ok {
+			break
+		}
+		out = append(out, Message{Protocol: "MySQL", Summary: "row " + strings.Join(cells, " | ")})
+	}
+	return out
+}
+
+// mysqlCells reads a row of the text protocol: u8 length below 0xfb, else 0xfb
+// for NULL or a wider length, and the text.
+func mysqlCells(b []byte, columns int) ([]string, bool) {
+	var cells []string
+	for len(b) > 0 && len(cells) < columns {
+		n, wide := int(b[0]), 0
+		switch b[0] {
+		case 0xfb:
+			cells, b = append(cells, "NULL"), b[1:]
+			continue
+		case 0xfc:
+			wide = 2
+		case 0xfd:
+			wide = 3
+		case 0xfe, 0xff:
+			return nil, false
+		}
+		if len(b) < 1+wide {
+			return nil, false
+		}
+		if wide > 0 {
+			n = 0
+			for i := range wide {
+				n |= int(b[1+i]) << (8 * i)
+			}
+		}
+		b = b[1+wide:]
+		if len(b) < n {
+			return nil, false
+		}
+		cells, b = append(cells, text(b[:n])), b[n:]
+	}
+	return cells, len(cells) == columns && len(b) == 0
 }
 
 func mysqlCommand(m *Message, body []byte, seq byte) bool {
@@ -56,10 +121,10 @@ func mysqlCommand(m *Message, body []byte, seq byte) bool {
 }
 
 // mysqlLogin reads the answer to the handshake: u32 capabilities, u32 largest
-// packet, u8 character set, 23 zero bytes, user.
+// packet, u8 character set, 19 zero bytes, 4 more (MariaDB has capabilities there), user.
 func mysqlLogin(m *Message, body []byte) bool {
 	const fixed = 32
-	if len(body) < fixed+1 || !bytes.Equal(body[9:fixed], make([]byte, fixed-9)) {
+	if len(body) < fixed+1 || !bytes.Equal(body[9:fixed-4], make([]byte, fixed-4-9)) {
 		return false
 	}
 	user, _, _ := bytes.Cut(body[fixed:], []byte{0})
@@ -82,8 +147,6 @@ func mysqlReply(m *Message, body []byte, seq byte) bool {
 		m.Summary = "ok"
 	case body[0] == 0xfe && len(body) < 9:
 		m.Summary = "end of rows"
-	case seq == 1 && len(body) == 1:
-		m.Summary = fmt.Sprintf("%d columns", body[0])
 	default:
 		return false
 	}
