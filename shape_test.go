@@ -38,6 +38,7 @@ var stages = []string{
 	"rollcage/internal/detect/noise",
 	"rollcage/rules",
 	"rollcage/internal/respond/disk",
+	"rollcage/internal/respond/confine",
 	"rollcage/internal/respond/mask",
 	"rollcage/internal/respond/scene",
 	"rollcage/internal/respond/alert",

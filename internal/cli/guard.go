@@ -23,6 +23,7 @@ import (
 	"rollcage/internal/respond/action"
 	"rollcage/internal/respond/agent/metrics"
 	"rollcage/internal/respond/agent/server"
+	"rollcage/internal/respond/confine"
 	"rollcage/internal/respond/disk"
 	"rollcage/internal/respond/guard"
 	"rollcage/internal/respond/guard/control"
@@ -50,6 +51,7 @@ type guardOptions struct {
 	listen   server.Options
 	console  consoleOptions
 	watch    bool
+	confine  bool
 	config   string
 }
 
@@ -99,6 +101,7 @@ func (o *guardOptions) addFlags(f *pflag.FlagSet) {
 	f.Int64Var(&o.memoryMB, "memory-limit", 512, "`MB` of memory of its own that guard may have before it sheds load; 0 for any")
 	f.Float64Var(&o.cpus, "cpu-limit", 1, "`CPUS` that may be busy with guard before it sheds load, as 0.5; 0 for any")
 	f.BoolVar(&o.watch, "watch-files", true, "load rules, policies and outputs again, without a gap, when files change; SIGHUP always does")
+	f.BoolVar(&o.confine, "confine", true, "after the start give up capabilities and system calls that are not needed (SECURITY.md)")
 	f.StringVar(&o.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`")
 	f.StringVar(&o.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
 	f.StringVar(&o.listen.Key, "listen-key", "", "its private key, if the `FILE` is another one")
@@ -167,9 +170,28 @@ func runGuard(ctx context.Context, stdout, stderr io.Writer, opts *guardOptions,
 	defer reopenOnSignal(g)()
 	go r.run(ctx)
 	go notifySystemd(ctx, g.Guard)
+	if err := opts.giveUp(); err != nil {
+		return err
+	}
 	fmt.Fprintf(stderr, "Guarding %s by %s and %d policies. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 		opts.Describe(), plural(g.rules, "rule"), len(g.Policies().Policies))
 	return g.Run(ctx)
+}
+
+// giveUp drops what is not needed once everything is open.
+func (o *guardOptions) giveUp() error {
+	if !o.confine {
+		return nil
+	}
+	if missing := confine.Missing(!o.dryRun); missing != "" {
+		slog.Warn("some actions will fail", "missing", missing)
+	}
+	err := confine.DropCapabilities(!o.dryRun)
+	if errors.Is(err, confine.ErrCgo) {
+		slog.Warn("not confined as far as it could be", "error", err)
+		err = nil
+	}
+	return errors.Join(err, confine.FilterCalls())
 }
 
 // prepared is a guard with its source.
