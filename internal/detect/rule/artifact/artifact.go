@@ -121,7 +121,7 @@ func Pull(ctx context.Context, ref string, opts Options) (*Artifact, error) {
 	a := &Artifact{Ref: ref, Digest: d.Digest.String()}
 	img, manifest, err := rulesManifest(d)
 	if err == nil {
-		err = a.config(img)
+		err = a.config(img, manifest)
 	}
 	if err == nil {
 		err = a.layers(img, manifest)
@@ -183,7 +183,10 @@ func describe(t types.MediaType) string {
 	}
 }
 
-func (a *Artifact) config(img v1.Image) error {
+func (a *Artifact) config(img v1.Image, m *v1.Manifest) error {
+	if m.Config.Size > maxConfig { // no more than that is read of it
+		return fmt.Errorf("a config of %d bytes is too large", m.Config.Size)
+	}
 	raw, err := img.RawConfigFile()
 	if err != nil {
 		return fmt.Errorf("reading the config: %w", err)
@@ -193,9 +196,6 @@ func (a *Artifact) config(img v1.Image) error {
 		Version      string        `json:"version"`
 		Requirements []Requirement `json:"requirements"`
 		Dependencies []Requirement `json:"dependencies"`
-	}
-	if len(raw) > maxConfig {
-		return fmt.Errorf("a config of %d bytes is too large", len(raw))
 	}
 	if err := json.Unmarshal(raw, &doc); err != nil {
 		return fmt.Errorf("reading the config: %w", err)

@@ -137,6 +137,7 @@ func TestWhatIsNoArtifactWithRulesIsRefused(t *testing.T) {
 		{blob{"application/vnd.cncf.falco.plugin.config.v1+json", []byte("{}"), nil}, blob{LayerType, packed, nil}, "a plugin"},
 		{blob{"application/vnd.oci.image.config.v1+json", []byte("{}"), nil}, blob{LayerType, packed, nil}, "a container image"},
 		{blob{ConfigType, []byte("{"), nil}, blob{LayerType, packed, nil}, "reading the config"},
+		{blob{ConfigType, bytes.Repeat([]byte(" "), maxConfig+1), nil}, blob{LayerType, packed, nil}, "is too large"},
 		{blob{ConfigType, []byte("{}"), nil}, blob{"text/plain", packed, nil}, "no rules file in it"},
 		{blob{ConfigType, []byte("{}"), nil}, blob{LayerType, []byte("text that is not compressed"), nil}, "gzip: invalid header"},
 		{blob{ConfigType, []byte("{}"), nil}, blob{LayerType, packed[:len(packed)/2], nil}, "unexpected EOF"},
