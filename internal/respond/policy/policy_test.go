@@ -40,6 +40,7 @@ func TestMistakesAreToldWithTheirPlace(t *testing.T) {
 		{"two actions in one", "- policy: p\n  actions:\n    - pause:\n      stop:\n", `begin another with "- "`},
 		{"a time that is none", "- policy: p\n  actions:\n    - pause: {for: soon}\n", `for is a time like 30s, 5m or 2h, at most 168h, not "soon"`},
 		{"an empty list", head + "  scope: {images: []}\n", "nothing would fit"},
+		{"a mapping for a list", head + "  scope: {images: {a: b}}\n", "is a list of texts, or one text"},
 		{"an unknown priority", head + "  rules: {priority: critcal}\n", `did you mean "critical"?`},
 		{"an unknown mode", head + "  mode: enforced\n", `did you mean "enforce"?`},
 		{"an unknown day", head + "  quiet: {days: [son]}\n", "unknown day \"son\""},

@@ -186,10 +186,12 @@ func (r *reader) textInto(to *string, what string) func(*yaml.Node) {
 // list reads a list of texts, or one text.
 func (r *reader) listInto(to *[]string, what string) func(*yaml.Node) {
 	return func(v *yaml.Node) {
-		if v.Kind != yaml.SequenceNode {
-			if s, ok := r.text(v, what); ok {
-				*to = []string{s}
-			}
+		switch {
+		case v.Kind == yaml.ScalarNode && !isNull(v) && v.Value != "":
+			*to = []string{v.Value}
+			return
+		case v.Kind != yaml.SequenceNode:
+			r.fail(v, "%s is a list of texts, or one text", what)
 			return
 		}
 		if len(v.Content) == 0 {
