@@ -116,7 +116,9 @@ func (p *post) reopen() {
 		p.all.Reopen()
 	}
 	for _, n := range p.noticed {
-		n.delivery.Reopen()
+		if n.delivery != nil { // nil after a set that failed
+			n.delivery.Reopen()
+		}
 	}
 }
 
