@@ -173,20 +173,23 @@ func (s *Server) run(q *request, x *question, a asked, tick func(float64, *view.
 	if a.path.View().Kind == view.KindTable {
 		edges = s.edges(x)
 	}
-	tables := []*view.Table{t}
-	group, ctx := errgroup.WithContext(ctx)
-	for i := range len(edges) - 1 {
-		if i > 0 {
-			defer func() { <-s.scans }() // edges took a place for each further part
-			more, err := a.table()
-			if err != nil {
-				return nil, err
-			}
-			tables = append(tables, more)
+	tables := make([]*view.Table, len(edges)-1)
+	tables[0] = t
+	defer func() {
+		for range tables[1:] {
+			<-s.scans // edges took a place for each further part
 		}
+	}()
+	for i := range tables[1:] {
+		if tables[i+1], err = a.table(); err != nil {
+			return nil, err
+		}
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for i, t := range tables {
 		p := partOf{x, edges[i], edges[i+1]}
 		group.Go(func() error {
-			return p.run(ctx, tables[i], func(progress float64) error {
+			return p.run(ctx, t, func(progress float64) error {
 				if i > 0 {
 					return nil
 				}
