@@ -124,9 +124,11 @@ func (a *Agent) Run(ctx context.Context) error {
 		a.publish()
 	}()
 	if a.opts.CanaryEvery > 0 {
+		var acting sync.WaitGroup
 		ctx, cancel := context.WithCancel(ctx)
-		defer cancel()
-		go a.runCanary(ctx)
+		acting.Go(func() { a.runCanary(ctx) })
+		// An act is a child of ours, which has our files, and locks on them, open until it ends.
+		defer func() { cancel(); acting.Wait() }()
 	}
 	return a.stream.Run(ctx, a.judge, a.hidden)
 }
