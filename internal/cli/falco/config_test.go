@@ -8,6 +8,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"golang.org/x/time/rate"
+
 	"rollcage/internal/observe/event"
 	"rollcage/internal/respond/alert"
 )
@@ -130,7 +132,7 @@ func TestLossesAreActedOnAsOftenAsTheBucketAllows(t *testing.T) {
 	var log strings.Builder
 	var sent []*alert.Alert
 	d := &dropMonitor{
-		dropsConfig: dropsConfig{actions: []string{dropAlert, dropLog}, threshold: .1, rate: 0.5, burst: 2}, tokens: 2,
+		dropsConfig: dropsConfig{actions: []string{dropAlert, dropLog}, threshold: .1, rate: 0.5, burst: 2}, limit: rate.NewLimiter(0.5, 2),
 		send: func(a *alert.Alert) { sent = append(sent, a) },
 		log:  &logger{stderr: &log, level: logInfo, now: time.Now},
 	}

@@ -3,10 +3,11 @@ package falco
 import (
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
@@ -25,16 +26,18 @@ type dropMonitor struct {
 	send   func(*alert.Alert)
 	log    *logger
 
-	next     uint64 // time of the next look
-	last     event.Stats
-	tokens   float64
-	tokensAt uint64
-	seen     uint64 // losses above the threshold
-	acted    uint64
+	next  uint64 // time of the next look
+	last  event.Stats
+	limit *rate.Limiter // of what is done
+	seen  uint64        // losses above the threshold
+	acted uint64
 }
 
 func newDropMonitor(c *command, send func(*alert.Alert)) *dropMonitor {
-	return &dropMonitor{dropsConfig: c.drops, replay: c.engine == engineReplay, send: send, log: c.log, tokens: c.drops.burst}
+	return &dropMonitor{
+		dropsConfig: c.drops, replay: c.engine == engineReplay, send: send, log: c.log,
+		limit: rate.NewLimiter(rate.Limit(c.drops.rate), int(c.drops.burst)),
+	}
 }
 
 // check is called with the time of each event.
@@ -51,8 +54,8 @@ func (d *dropMonitor) check(at uint64, stats func() event.Stats) error {
 	if !d.replay { // what a capture lacks nobody counted
 		now = stats()
 	}
-	events, lost := now.Events-d.last.Events, now.Dropped-d.last.Dropped
-	byType := lostBetween(d.last.Drops, now.Drops)
+	since := now.Since(d.last)
+	events, lost := since.Events, since.Dropped
 	d.last = now
 	if d.simulate {
 		d.log.logf(logInfo, "Simulating syscall event drop")
@@ -63,36 +66,12 @@ func (d *dropMonitor) check(at uint64, stats func() event.Stats) error {
 		return nil
 	}
 	d.seen++
-	if !d.claim(at) {
+	if !d.limit.AllowN(time.Unix(0, int64(at)), 1) {
 		d.log.logf(logDebug, "Syscall event drop but token bucket depleted, skipping actions")
 		return nil
 	}
 	d.acted++
-	return d.act(at, events, lost, byType)
-}
-
-// lostBetween returns the losses by type from one look to the next.
-func lostBetween(before, now map[event.Type]uint64) map[event.Type]uint64 {
-	out := maps.Clone(now)
-	for t, n := range before {
-		if out[t] -= n; out[t] == 0 {
-			delete(out, t)
-		}
-	}
-	return out
-}
-
-// claim takes a token from the bucket, which fills by rate a second up to burst.
-func (d *dropMonitor) claim(at uint64) bool {
-	if d.tokensAt != 0 {
-		d.tokens = min(d.burst, d.tokens+d.rate*float64(at-d.tokensAt)/float64(time.Second))
-	}
-	d.tokensAt = at
-	if d.tokens < 1 {
-		return false
-	}
-	d.tokens--
-	return true
+	return d.act(at, events, lost, since.Drops)
 }
 
 func (d *dropMonitor) act(at, events, lost uint64, byType map[event.Type]uint64) error {

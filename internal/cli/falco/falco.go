@@ -187,6 +187,18 @@ func (c *command) warnOfConfig() {
 			c.log.logf(logDebug, "%s has no effect: %s", key.key, key.why)
 		}
 	}
+	for _, g := range noMetrics {
+		if c.metrics.enabled && c.metrics.groups[g.key] && c.tree.has("metrics."+g.key) {
+			c.log.logf(logWarning, "metrics.%s has no effect: %s", g.key, g.why)
+		}
+	}
+}
+
+// noMetrics are the groups of metrics about what is not there.
+var noMetrics = []struct{ key, why string }{
+	{"jemalloc_stats_enabled", "Rollcage does not use jemalloc; the memory that it has is in resource_utilization_enabled"},
+	{"kernel_iter_event_counters_enabled", "what iterators read at the start is part of the state, which state_counters_enabled counts"},
+	{"plugins_metrics_enabled", "Rollcage runs no plugins"},
 }
 
 // notApplicable are keys of the configuration for what is not there.

@@ -25,6 +25,7 @@ type serving struct {
 var groupKeys = map[string]metrics.Group{
 	"rules_counters_enabled": metrics.Rules, "resource_utilization_enabled": metrics.Resources,
 	"state_counters_enabled": metrics.State, "kernel_event_counters_enabled": metrics.Kernel,
+	"kernel_event_counters_per_cpu_enabled": metrics.CPUs, "libbpf_stats_enabled": metrics.Programs,
 }
 
 // serve starts what a configuration wants. A capture is not served.

@@ -1,6 +1,9 @@
 package event
 
-import "errors"
+import (
+	"errors"
+	"maps"
+)
 
 // Source is a stream of events: a live host or a capture file. Everything
 // that consumes a Source cannot tell which one it reads.
@@ -44,8 +47,40 @@ type Stats struct {
 	Dropped uint64          // lost before they could be read, all types
 	Drops   map[Type]uint64 // the same by type; nil if none
 	Skipped uint64          // not understood and left out, for instance types newer than the table
+	CPUs    []CPUStats      // by CPU; nil for files
+	// Programs are the kernel programs of a live source that ran while the kernel measured them, which it does
+	// while sysctl kernel.bpf_stats_enabled is 1; nil if none.
+	Programs []ProgramStats
 	// CaughtUp is the time (ns since the epoch) up to which everything that happened was handed out; 0 for files.
 	CaughtUp uint64
+}
+
+// CPUStats are the counters of one CPU.
+type CPUStats struct {
+	Events  uint64 // handed out
+	Dropped uint64
+}
+
+// ProgramStats is how often a kernel program ran, and for how long, in ns.
+type ProgramStats struct {
+	Name       string
+	Runs, Time uint64
+}
+
+// Since returns what was counted from before to s; CaughtUp, CPUs and Programs are those of s.
+func (s Stats) Since(before Stats) Stats {
+	s.Events -= before.Events
+	s.Dropped -= before.Dropped
+	s.Skipped -= before.Skipped
+	s.Drops = maps.Clone(s.Drops)
+	for t, n := range before.Drops {
+		if now := s.Drops[t]; now > n {
+			s.Drops[t] = now - n
+		} else {
+			delete(s.Drops, t)
+		}
+	}
+	return s
 }
 
 // Snapshot is the state of a host at one moment.

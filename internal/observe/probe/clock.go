@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"rollcage/internal/observe/event"
@@ -74,10 +76,8 @@ func (c *eventClock) now() uint64 { return c.epoch + uint64(clock(unix.CLOCK_BOO
 // close frees all but the notes, which a Next may still look at: see remains.
 func (c *eventClock) close() error { return unix.Munmap(c.counts) }
 
-// drops returns how many events were lost, in all and by type.
-func (k *kernelSide) drops(c *eventClock) (uint64, map[event.Type]uint64) {
-	var total uint64
-	var types map[event.Type]uint64
+// count fills in what the kernel side counted: events that were lost, in all, by type and by CPU, and the runs of its programs.
+func (k *kernelSide) count(c *eventClock, s *event.Stats) {
 	counts := unsafe.Slice((*bpfDropCounts)(unsafe.Pointer(&c.counts[0])), k.cpus)
 	for cpu := range counts {
 		for t := range counts[cpu].N {
@@ -85,18 +85,29 @@ func (k *kernelSide) drops(c *eventClock) (uint64, map[event.Type]uint64) {
 			if n == 0 {
 				continue
 			}
-			if types == nil {
-				types = map[event.Type]uint64{}
+			if s.Drops == nil {
+				s.Drops = map[event.Type]uint64{}
 			}
-			total += n
-			types[event.Type(t)] += n
+			s.Dropped += n
+			s.Drops[event.Type(t)] += n
+			s.CPUs[cpu].Dropped += n
 		}
 	}
 	// Where BPF programs may be preempted, the kernel itself skips one that would run twice on a CPU.
 	for _, p := range k.objs.programs() {
-		if s, err := p.Stats(); err == nil {
-			total += s.RecursionMisses
+		ran, err := p.Stats()
+		if err != nil {
+			continue
+		}
+		s.Dropped += ran.RecursionMisses
+		if ran.RunCount > 0 {
+			s.Programs = append(s.Programs, event.ProgramStats{Name: nameOf(p), Runs: ran.RunCount, Time: uint64(ran.Runtime)})
 		}
 	}
-	return total, types
+}
+
+// nameOf returns the whole name of a program: the kernel cuts it, so that two would be alike.
+func nameOf(p *ebpf.Program) string {
+	name := strings.TrimPrefix(p.String(), p.Type().String()+"(")
+	return name[:max(0, strings.LastIndexByte(name, ')'))]
 }

@@ -75,7 +75,7 @@ type Probe struct {
 
 	mu       sync.Mutex // of SetInterest, Stats, Close
 	closed   atomic.Bool
-	events   atomic.Uint64
+	events   []atomic.Uint64 // handed out, by CPU
 	skipped  atomic.Uint64
 	caughtUp atomic.Uint64
 	last     event.Stats // when closed
@@ -99,7 +99,7 @@ func Open(o Options) (*Probe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Probe{kernel: k, options: o}
+	p := &Probe{kernel: k, options: o, events: make([]atomic.Uint64, k.cpus)}
 	// Whoever closes a probe may still look at an event, or for the next: the rings are unmapped
 	// when Next says that it is over, or when nobody holds the probe any more.
 	p.remains = &remains{rings: k.rings}
@@ -184,7 +184,7 @@ func (p *Probe) Next(ev *event.Event) error {
 			p.options.OnKill(ev, int(tail.Kill))
 		}
 		ev.CPU, ev.Hidden = cpu, false
-		p.events.Add(1)
+		p.events[cpu].Add(1)
 		p.waiter.busy()
 		return nil
 	}
@@ -212,8 +212,13 @@ func (p *Probe) stats() event.Stats {
 	if p.closed.Load() {
 		return p.last
 	}
-	s := event.Stats{Events: p.events.Load(), Skipped: p.skipped.Load(), CaughtUp: p.caughtUp.Load()}
-	s.Dropped, s.Drops = p.kernel.drops(p.clock)
+	s := event.Stats{Skipped: p.skipped.Load(), CaughtUp: p.caughtUp.Load(), CPUs: make([]event.CPUStats, len(p.events))}
+	for cpu := range p.events {
+		n := p.events[cpu].Load()
+		s.CPUs[cpu].Events = n
+		s.Events += n
+	}
+	p.kernel.count(p.clock, &s)
 	return s
 }
 

@@ -3,9 +3,10 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"strconv"
 	"time"
+
+	"golang.org/x/time/rate"
 
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
@@ -49,11 +50,10 @@ const lossCheck = time.Second
 // lossWatch looks for losses. It is used by Run's goroutine.
 type lossWatch struct {
 	Loss
-	next         time.Time
-	last, told   event.Stats
-	tokens       float64
-	tokensAt     time.Time
-	begun, quiet bool
+	next       time.Time
+	last, told event.Stats
+	limit      *rate.Limiter // of what is done, nil before the first time
+	quiet      bool
 }
 
 // check looks whether events were lost if that is due, and does something about it.
@@ -81,9 +81,9 @@ func (w *lossWatch) check(a *Agent, now time.Time) error {
 
 // look reports what was lost, if something is to be done about it.
 func (w *lossWatch) look(now time.Time, s event.Stats) (Lost, bool) {
+	fresh, untold := s.Since(w.last), s.Since(w.told)
 	lost := Lost{
-		At: now, Events: s.Events - w.last.Events, Dropped: s.Dropped - w.last.Dropped, ByType: lostBetween(w.last.Drops, s.Drops),
-		Untold: s.Dropped - w.told.Dropped, UntoldByType: lostBetween(w.told.Drops, s.Drops),
+		At: now, Events: fresh.Events, Dropped: fresh.Dropped, ByType: fresh.Drops, Untold: untold.Dropped, UntoldByType: untold.Drops,
 	}
 	w.last = s
 	// What was too soon to be told is told later, when nothing more is lost too.
@@ -98,34 +98,15 @@ func (w *lossWatch) look(now time.Time, s event.Stats) (Lost, bool) {
 	return lost, true
 }
 
-// claim takes a token from the bucket.
+// claim takes a token from the bucket, which fills by one in each Every.
 func (w *lossWatch) claim(now time.Time) bool {
-	burst := float64(max(w.Burst, 1))
 	if w.Every <= 0 {
 		return true
 	}
-	if !w.begun {
-		w.begun, w.tokens = true, burst
-	} else {
-		w.tokens = min(burst, w.tokens+now.Sub(w.tokensAt).Seconds()/w.Every.Seconds())
+	if w.limit == nil {
+		w.limit = rate.NewLimiter(rate.Every(w.Every), max(w.Burst, 1))
 	}
-	w.tokensAt = now
-	if w.tokens < 1 {
-		return false
-	}
-	w.tokens--
-	return true
-}
-
-// lostBetween returns the losses by type from one look to the next.
-func lostBetween(before, now map[event.Type]uint64) map[event.Type]uint64 {
-	out := maps.Clone(now)
-	for t, n := range before {
-		if out[t] -= n; out[t] == 0 {
-			delete(out, t)
-		}
-	}
-	return out
+	return w.limit.AllowN(now, 1)
 }
 
 func lossAlert(l Lost) *alert.Alert {

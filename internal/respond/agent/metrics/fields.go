@@ -66,7 +66,26 @@ func (s *Sample) Fields(o FieldOptions) []alert.Field {
 			f.count("scap.n_drops_buffer_"+k+"_exit", by[k])
 		}
 	}
+	f.kernel(s)
 	return f.out
+}
+
+// kernel adds what the kernel side counts by CPU, and for each of its programs.
+func (f *fields) kernel(s *Sample) {
+	if f.o.Groups.cpus() {
+		for i, c := range s.Agent.Source.CPUs {
+			cpu := strconv.Itoa(i)
+			f.count("scap.n_evts_cpu_"+cpu, c.Events+c.Dropped)
+			f.count("scap.n_drops_cpu_"+cpu, c.Dropped)
+		}
+	}
+	if f.o.Groups&Programs != 0 {
+		for _, p := range s.Agent.Source.Programs {
+			f.count("scap."+p.Name+".run_cnt", p.Runs)
+			f.count("scap."+p.Name+".run_time_ns", p.Time)
+			f.count("scap."+p.Name+".avg_time_ns", p.Time/max(p.Runs, 1))
+		}
+	}
 }
 
 // Alert returns the snapshot alert.

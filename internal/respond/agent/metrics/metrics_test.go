@@ -23,7 +23,8 @@ func (ended) Snapshot() *event.Snapshot { return &event.Snapshot{} }
 func (ended) Next(*event.Event) error   { return io.EOF }
 func (ended) Close() error              { return nil }
 func (ended) Stats() event.Stats {
-	return event.Stats{Events: 90, Dropped: 10, Drops: map[event.Type]uint64{event.SYSCALL_OPENAT_2_X: 7, event.SYSCALL_READ_X: 3}}
+	return event.Stats{Events: 90, Dropped: 10, Drops: map[event.Type]uint64{event.SYSCALL_OPENAT_2_X: 7, event.SYSCALL_READ_X: 3},
+		CPUs: []event.CPUStats{{Events: 60}, {Events: 30, Dropped: 10}}, Programs: []event.ProgramStats{{Name: "sys_exit", Runs: 4, Time: 1000}}}
 }
 
 func newReader(t *testing.T) *Reader {
@@ -66,6 +67,8 @@ func TestPrometheusIsAnswered(t *testing.T) {
 		"with our own names": {Native, []string{
 			`rollcage_events_total 90`, `rollcage_events_dropped_total 10`,
 			`rollcage_events_dropped_by_type_total\{type="SYSCALL_OPENAT_2_X"\} 7`,
+			`rollcage_cpu_events_total\{cpu="1"\} 30`, `rollcage_cpu_events_dropped_total\{cpu="1"\} 10`,
+			`rollcage_bpf_runs_total\{program="sys_exit"\} 4`, `rollcage_bpf_run_seconds_total\{program="sys_exit"\} 1e-06`,
 			`rollcage_rule_matches_total\{priority="Warning",rule="Read it: now"\} 0`,
 			`rollcage_rules 2`, `rollcage_canary_ok 1`, `rollcage_memory_rss_bytes [1-9].*`, `rollcage_cpu_seconds_total .*`,
 			`rollcage_file_info\{file="/etc/r.yaml",sha256="[0-9a-f]{64}"\} 1`, `rollcage_state_threads 0`,
@@ -77,6 +80,8 @@ func TestPrometheusIsAnswered(t *testing.T) {
 			`falcosecurity_falco_rules_matches_total\{priority="5",rule_name="other",source="syscall"\} 0`,
 			`falcosecurity_scap_n_evts_total 100`, `falcosecurity_scap_n_drops_total 10`,
 			`falcosecurity_scap_n_drops_buffer_total\{dir="exit",drop="open"\} 7`,
+			`falcosecurity_scap_n_evts_cpu_total\{cpu="1"\} 40`, `falcosecurity_scap_n_drops_cpu_total\{cpu="1"\} 10`,
+			`falcosecurity_scap_sys_exit_run_cnt_total 4`, `falcosecurity_scap_sys_exit_avg_time_nanoseconds 250`,
 			`falcosecurity_falco_duration_seconds_total .*`, `falcosecurity_falco_cpu_usage_ratio .*`,
 			`falcosecurity_falco_memory_rss_bytes [1-9].*`, `falcosecurity_falco_host_num_cpus_total [1-9].*`,
 			`falcosecurity_scap_engine_name_info\{engine_name="modern_bpf",evt_source="syscall"\} 1`,
@@ -104,7 +109,8 @@ func sample() *Sample {
 	return &Sample{
 		Time: at.Add(10 * time.Second), Num: 2, Host: "h", Version: "1.2.3", Kernel: "6.1", Boot: at.Add(-time.Hour), CPUs: 4,
 		Agent: agent.Stats{
-			Started: at, Source: event.Stats{Events: 500, Dropped: 100, Drops: map[event.Type]uint64{event.SYSCALL_OPENAT_2_X: 100}},
+			Started: at, Source: event.Stats{Events: 500, Dropped: 100, Drops: map[event.Type]uint64{event.SYSCALL_OPENAT_2_X: 100},
+				CPUs: []event.CPUStats{{Events: 500, Dropped: 100}}, Programs: []event.ProgramStats{{Name: "sys_exit", Runs: 4, Time: 1000}}},
 			State: host.Stats{Threads: 12}, Files: []agent.File{{Name: "/etc/r.yaml", SHA256: "ab"}},
 			Rules: []agent.RuleMatches{{Rule: &rule.Rule{Name: "Read it: now"}, Matches: 3}, {Rule: &rule.Rule{Name: "never"}}},
 		},
@@ -138,6 +144,7 @@ func TestFieldsAreThoseOfFalcosSnapshot(t *testing.T) {
 		"falco.container_memory_used_mb": 5.0, "falco.host_cpu_usage_perc": 25.0, "falco.n_threads": 12.0,
 		"scap.n_evts": 600.0, "scap.n_drops": 100.0, "scap.n_drops_perc": 33.3, "scap.n_drops_buffer_open_exit": 100.0,
 		"scap.evts_drop_rate_sec": 20.0, "scap.engine_name": "modern_bpf",
+		"scap.n_evts_cpu_0": 600.0, "scap.n_drops_cpu_0": 100.0, "scap.sys_exit.run_cnt": 4.0, "scap.sys_exit.avg_time_ns": 250.0,
 		"falco.host_netinfo.interfaces.eth0.protocols.ipv4.addresses": "10.0.0.1,10.0.0.2",
 		"falco.rules.never": nil, "falco.n_fds": nil, // 0 is left out
 	} {

@@ -3,6 +3,7 @@ package metrics
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -156,6 +157,21 @@ func (e exposition) falco(s *Sample, groups Group) {
 			e.add("falcosecurity_scap_n_drops_buffer_total", falcoHelp, counter, float64(by[k]), label{"dir", "exit"}, label{"drop", k})
 		}
 	}
+	if groups.cpus() {
+		for i, c := range s.Agent.Source.CPUs {
+			cpu := label{"cpu", strconv.Itoa(i)}
+			e.add("falcosecurity_scap_n_evts_cpu_total", falcoHelp, counter, float64(c.Events+c.Dropped), cpu)
+			e.add("falcosecurity_scap_n_drops_cpu_total", falcoHelp, counter, float64(c.Dropped), cpu)
+		}
+	}
+	if groups&Programs != 0 {
+		for _, p := range s.Agent.Source.Programs {
+			name := "falcosecurity_scap_" + labelName(p.Name)
+			e.add(name+"_run_cnt_total", falcoHelp, counter, float64(p.Runs))
+			e.add(name+"_run_time_nanoseconds_total", falcoHelp, counter, float64(p.Time))
+			e.add(name+"_avg_time_nanoseconds", falcoHelp, gauge, float64(p.Time/max(p.Runs, 1)))
+		}
+	}
 }
 
 // native adds what has labels in our own scheme.
@@ -170,6 +186,16 @@ func (e exposition) native(s *Sample) {
 			name = i.Enum
 		}
 		e.add("rollcage_events_dropped_by_type_total", "Events that were lost, by type.", counter, float64(n), label{"type", name})
+	}
+	for i, c := range s.Agent.Source.CPUs {
+		cpu := label{"cpu", strconv.Itoa(i)}
+		e.add("rollcage_cpu_events_total", "Events that were judged, by the CPU that they happened on.", counter, float64(c.Events), cpu)
+		e.add("rollcage_cpu_events_dropped_total", "Events that were lost, by CPU.", counter, float64(c.Dropped), cpu)
+	}
+	for _, p := range s.Agent.Source.Programs {
+		name := label{"program", p.Name}
+		e.add("rollcage_bpf_runs_total", "Runs of a BPF program, while sysctl kernel.bpf_stats_enabled is 1.", counter, float64(p.Runs), name)
+		e.add("rollcage_bpf_run_seconds_total", "Time that they took.", counter, float64(p.Time)/1e9, name)
 	}
 	for _, r := range s.Agent.Rules {
 		e.add("rollcage_rule_matches_total", "How often a rule matched.", counter, float64(r.Matches),

@@ -10,8 +10,13 @@ const (
 	Resources                   // resource_utilization_enabled
 	State                       // state_counters_enabled
 	Kernel                      // kernel_event_counters_enabled
-	AllGroups = Base | Rules | Resources | State | Kernel
+	CPUs                        // kernel_event_counters_per_cpu_enabled; with Kernel only
+	Programs                    // libbpf_stats_enabled
+	AllGroups = Base | Rules | Resources | State | Kernel | CPUs | Programs
 )
+
+// cpus reports whether there are counters by CPU.
+func (g Group) cpus() bool { return g&Kernel != 0 && g&CPUs != 0 }
 
 type kind uint8
 
