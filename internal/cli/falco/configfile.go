@@ -62,7 +62,11 @@ func readConfig(opts *options) (*tree, []configFile, error) {
 func readConfigFile(path string) (*tree, configFile, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, configFile{}, worded("Could not read the configuration file: %w", err)
+		var cause *fs.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return nil, configFile{}, worded("Could not find configuration file at %s: %w", path, err)
 	}
 	t, err := parseTree(data)
 	if err != nil {

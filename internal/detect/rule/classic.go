@@ -32,6 +32,53 @@ func (l *loader) message(code Code, e *filter.Error) string {
 	return e.Msg
 }
 
+// containerInfoMessage is what is said of %container.info in an output.
+func (c *compiler) containerInfoMessage() string {
+	if c.opts.Compatible {
+		return containerInfo + " is deprecated and no more useful, and will be dropped by Falco 1.0.0. " +
+			"The container plugin will automatically add required fields to the output message."
+	}
+	return containerInfo + " in an output is deprecated: container fields are appended by the configuration"
+}
+
+// deprecatedMessage is what is said of a field that rules should not use any more.
+func (c *compiler) deprecatedMessage(field string, output bool) string {
+	if output && c.opts.Compatible {
+		return "usage of deprecated field '" + field + "' has been detected in the rule output"
+	}
+	return "Field '" + field + "' is deprecated: it has the same value for all events"
+}
+
+// The places that follow are exact, but in compatible mode those of Falco.
+
+// whole returns the place of a warning about a condition or output, for which
+// Falco names the rule only.
+func (c *compiler) whole(part *where, d *ruleDef) *where {
+	if c.opts.Compatible {
+		return d.at
+	}
+	return part
+}
+
+// macroUse returns the place where a condition names a macro. Falco leaves the
+// level of the condition out.
+func (c *compiler) macroUse(x *expr, id *filter.Ident) *where {
+	at := x.at
+	if c.opts.Compatible && at.parent != nil {
+		at = at.parent
+	}
+	return at.in(kindExpression, x.src, id.At.Index)
+}
+
+// inside returns the place at byte index of a condition or output. Falco does
+// not say where in an output.
+func (c *compiler) inside(x *expr, code Code, index int) *where {
+	if c.opts.Compatible && code == ErrCompileOutput {
+		return x.at
+	}
+	return x.at.in(exprKind(code), x.src, index)
+}
+
 // yamlWords are the messages of the parser that Falco uses for those of ours.
 var yamlWords = []struct{ ours, theirs string }{
 	{"mapping values are not allowed", "illegal map value"},

@@ -192,7 +192,7 @@ func (c *compiler) expressionError(x *expr, code Code, err error) {
 // it uses. What is wrong with a macro is said once, however many use it, and
 // at its own place; Falco says it for each as if it stood there.
 func (c *compiler) within(x *expr, macro string, index int, code Code, message string) *Problem {
-	w := x.at.in(exprKind(code), x.src, index)
+	w := c.inside(x, code, index)
 	if m := c.macro[macro]; macro != "" && m != nil && !c.opts.Compatible {
 		key := fmt.Sprint(macro, index, message)
 		if c.seen[key] {
@@ -252,7 +252,7 @@ func (c *compiler) resolve(x *expr, visibility int) bool {
 			continue
 		case c.macro[id.Name].resolving:
 			ok = false
-			c.problem(x.at.in(kindExpression, x.src, id.At.Index), ErrValidate, "reference loop in macro '%s'", id.Name)
+			c.problem(c.macroUse(x, id), ErrValidate, "reference loop in macro '%s'", id.Name)
 			continue
 		}
 		def.used = true
@@ -276,7 +276,7 @@ func (c *compiler) resolve(x *expr, visibility int) bool {
 
 // undefined reports the use of a macro that is not there or comes too late.
 func (c *compiler) undefined(x *expr, id *filter.Ident, def *macroDef) {
-	p := c.problem(x.at.in(kindExpression, x.src, id.At.Index), ErrValidate, "Undefined macro '%s' used in filter.", id.Name)
+	p := c.problem(c.macroUse(x, id), ErrValidate, "Undefined macro '%s' used in filter.", id.Name)
 	if def != nil {
 		p.Suggestion = fmt.Sprintf("macro '%s' is defined later: move its definition up", id.Name)
 		return
@@ -317,13 +317,8 @@ func (c *compiler) lint(at *where, n filter.Node) {
 	for _, f := range filter.UnsafeNA(n) {
 		c.problem(at, UnsafeNACheck, "Unsafe comparison of field '%s' with <NA>", f)
 	}
-	c.deprecated(at, filter.UsedFields(n))
-}
-
-// deprecated warns about those of the fields that rules should not use any more.
-func (c *compiler) deprecated(at *where, fields []string) {
-	for _, f := range filter.Deprecated(fields) {
-		c.problem(at, DeprecatedItem, "Field '%s' is deprecated: it has the same value for all events", f).Field = f
+	for _, f := range filter.Deprecated(filter.UsedFields(n)) {
+		c.problem(at, DeprecatedItem, "%s", c.deprecatedMessage(f, false)).Field = f
 	}
 }
 

@@ -39,7 +39,7 @@ func (c *compiler) output(d *ruleDef, r *Rule) bool {
 	out, extra := c.fullOutput(d)
 	out, found := out.withoutContainerInfo()
 	if found {
-		c.problem(d.outputAt, DeprecatedItem, "%s in an output is deprecated: container fields are appended by the configuration", containerInfo)
+		c.problem(c.whole(d.outputAt, d), DeprecatedItem, "%s", c.containerInfoMessage())
 	}
 	r.Output, r.ExtraFields = out.s, extra
 	x := &expr{at: d.outputAt, src: out}
@@ -47,7 +47,9 @@ func (c *compiler) output(d *ruleDef, r *Rule) bool {
 	if err != nil {
 		return c.ruleError(d, x, ErrCompileOutput, err)
 	}
-	c.deprecated(d.outputAt, fieldNames(format))
+	for _, f := range filter.Deprecated(fieldNames(format)) {
+		c.problem(d.outputAt, DeprecatedItem, "%s", c.deprecatedMessage(f, true)).Field = f
+	}
 	for _, f := range extra {
 		if _, err := c.schema.ParseFormat(f.format()); err != nil {
 			return c.ruleError(d, &expr{at: d.outputAt, src: text{s: f.format()}}, ErrCompileOutput, err)
@@ -77,7 +79,7 @@ func (f ExtraField) format() string {
 func (c *compiler) ruleError(d *ruleDef, x *expr, code Code, err error) bool {
 	var fe *filter.Error
 	if d.skipUnknown && errors.Is(err, filter.ErrUnknown) && errors.As(err, &fe) {
-		c.problem(x.at.in(exprKind(code), x.src, fe.Index), UnknownFilter, "%s", c.message(code, fe))
+		c.problem(c.inside(x, code, fe.Index), UnknownFilter, "%s", c.message(code, fe))
 		return false
 	}
 	c.expressionError(x, code, err)
@@ -100,6 +102,9 @@ func (c *compiler) condition(d *ruleDef, r *Rule) bool {
 	}
 	c.lint(d.conditionAt, x.node)
 	for _, w := range warnings {
+		if err != nil && c.opts.Compatible {
+			break // Falco has no warnings about a condition with an error
+		}
 		c.within(x, w.Macro, w.Index, CompileCondition, w.Msg)
 	}
 	if err != nil {
@@ -107,7 +112,7 @@ func (c *compiler) condition(d *ruleDef, r *Rule) bool {
 	}
 	selected := filter.Select(x.node)
 	if n := selected.Len(); d.source == defaultSource && d.warnEventTypes && (n == 0 || n > manyTypes) {
-		c.problem(d.conditionAt, NoEventType, "Rule matches too many evt.type values. This has a significant performance penalty.")
+		c.problem(c.whole(d.conditionAt, d), NoEventType, "Rule matches too many evt.type values. This has a significant performance penalty.")
 	}
 	if c.opts.Advise && !c.opts.Compatible {
 		c.advise(d, x, selected)

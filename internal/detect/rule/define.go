@@ -100,15 +100,21 @@ func (l *loader) next() int {
 	return l.seq
 }
 
+// What names are made of, in the words of Falco's messages.
+const (
+	listNamePattern  = `([^()"'[:space:]=,]+)`
+	macroNamePattern = `([a-zA-Z]+[a-zA-Z0-9_]*)`
+)
+
 var (
-	listName  = regexp.MustCompile(`^[^()"'\s=,]+$`)
-	macroName = regexp.MustCompile(`^[a-zA-Z]+[a-zA-Z0-9_]*$`)
+	listName  = regexp.MustCompile("^" + listNamePattern + "$")
+	macroName = regexp.MustCompile("^" + macroNamePattern + "$")
 )
 
 func (r *reader) list(at *where, n *yaml.Node) {
 	e, name := r.named(at, kindList, n)
 	if name != "" && !listName.MatchString(name) {
-		r.report(e.at, InvalidListName, "List has an invalid name. List names must match a regular expression: %s", trimAnchors(listName))
+		r.report(e.at, InvalidListName, "List has an invalid name. List names should match a regular expression: %s", listNamePattern)
 	}
 	if !e.has("items") {
 		e.fail(e.at, "Item has no mapping for key 'items'")
@@ -141,7 +147,7 @@ func (r *reader) list(at *where, n *yaml.Node) {
 func (r *reader) macro(at *where, n *yaml.Node) {
 	e, name := r.named(at, kindMacro, n)
 	if name != "" && !macroName.MatchString(name) {
-		r.report(e.at, InvalidMacroName, "Macro has an invalid name. Macro names must match a regular expression: %s", trimAnchors(macroName))
+		r.report(e.at, InvalidMacroName, "Macro has an invalid name. Macro names should match a regular expression: %s", macroNamePattern)
 	}
 	condition := e.required("condition")
 	appended := e.appended("condition")
@@ -167,11 +173,6 @@ func (r *reader) macro(at *where, n *yaml.Node) {
 		return
 	}
 	r.l.macros.put(def, r.l.next())
-}
-
-func trimAnchors(re *regexp.Regexp) string {
-	s := re.String()
-	return s[1 : len(s)-1]
 }
 
 // words lists scalars in a line.

@@ -131,8 +131,10 @@ func Load(files []File, opts LoadOptions) (*Ruleset, []*Result) {
 		}
 	}
 	l.checkPlugins()
-	for _, r := range all {
-		r.sort()
+	if !opts.Compatible { // Falco's are in the order in which it finds them
+		for _, r := range all {
+			r.sort()
+		}
 	}
 	return set, all
 }

@@ -157,7 +157,7 @@ func TestLoadReportsEveryKindOfProblem(t *testing.T) {
 		{"two exceptions of a name", openRule + "  exceptions:\n  - {name: x, fields: [fd.name]}\n  - {name: x, fields: [fd.num]}\n", []string{
 			"LOAD_EXCEPTION_NAME_NOT_UNIQUE 1.yaml:8:5: Multiple definitions of exception 'x' in the same rule"}},
 		{"a macro name with a dash", "- macro: a-b\n  condition: proc.name=x\n", []string{
-			"LOAD_INVALID_MACRO_NAME 1.yaml:1:3: Macro has an invalid name. Macro names must match a regular expression: [a-zA-Z]+[a-zA-Z0-9_]*",
+			"LOAD_INVALID_MACRO_NAME 1.yaml:1:3: Macro has an invalid name. Macro names should match a regular expression: ([a-zA-Z]+[a-zA-Z0-9_]*)",
 			"LOAD_UNUSED_MACRO 1.yaml:1:3: Macro not referred to"}},
 		{"a list name with a blank", "- list: a b\n  items: []\n", []string{
 			"LOAD_INVALID_LIST_NAME 1.yaml:1:3: List has an invalid name.",

@@ -31,7 +31,11 @@ func (e *entry) appends(o overrides) bool {
 		e.fail(e.at, "Keys 'override' and 'append: true' cannot be used together. Add an 'append' entry (e.g. 'condition: append') under 'override' instead.")
 		return false
 	}
-	e.r.report(e.below(kindValue, "append", e.value("append")), DeprecatedItem,
+	at := e.at
+	if !e.r.l.opts.Compatible {
+		at = e.below(kindValue, "append", e.value("append"))
+	}
+	e.r.report(at, DeprecatedItem,
 		"'append' key is deprecated. Add an 'append' entry (e.g. 'condition: append') under 'override' instead.")
 	return true
 }
