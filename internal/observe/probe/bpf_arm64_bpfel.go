@@ -98,15 +98,22 @@ type bpfEntryTime struct {
 
 type bpfKill struct {
 	_      structs.HostLayout
-	Cgroup uint64
 	Signal uint32
 	Id     uint32
+	Scoped uint32
 }
 
 type bpfKillKey struct {
 	_    structs.HostLayout
 	Type uint32
 	Path [256]int8
+}
+
+type bpfKillScope struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Id     uint32
+	Pad    uint32
 }
 
 type bpfKind uint32
@@ -324,6 +331,7 @@ const (
 	bpfMapEntryTimes        = "entry_times"
 	bpfMapImageChanges      = "image_changes"
 	bpfMapKillKeys          = "kill_keys"
+	bpfMapKillScopes        = "kill_scopes"
 	bpfMapKills             = "kills"
 	bpfMapLifecycleRings    = "lifecycle_rings"
 	bpfMapNotices           = "notices"
@@ -439,6 +447,7 @@ type bpfMapSpecs struct {
 	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
 	ImageChanges   *ebpf.MapSpec `ebpf:"image_changes"`
 	KillKeys       *ebpf.MapSpec `ebpf:"kill_keys"`
+	KillScopes     *ebpf.MapSpec `ebpf:"kill_scopes"`
 	Kills          *ebpf.MapSpec `ebpf:"kills"`
 	LifecycleRings *ebpf.MapSpec `ebpf:"lifecycle_rings"`
 	Notices        *ebpf.MapSpec `ebpf:"notices"`
@@ -514,6 +523,7 @@ type bpfMaps struct {
 	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
 	ImageChanges   *ebpf.Map `ebpf:"image_changes"`
 	KillKeys       *ebpf.Map `ebpf:"kill_keys"`
+	KillScopes     *ebpf.Map `ebpf:"kill_scopes"`
 	Kills          *ebpf.Map `ebpf:"kills"`
 	LifecycleRings *ebpf.Map `ebpf:"lifecycle_rings"`
 	Notices        *ebpf.Map `ebpf:"notices"`
@@ -537,6 +547,7 @@ func (m *bpfMaps) Close() error {
 		m.EntryTimes,
 		m.ImageChanges,
 		m.KillKeys,
+		m.KillScopes,
 		m.Kills,
 		m.LifecycleRings,
 		m.Notices,

@@ -1,9 +1,11 @@
 package probe
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
+	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
 
 	"rollcage/internal/observe/event"
@@ -22,8 +24,9 @@ type Kill struct {
 	// Exe is the path of the program, in its mount namespace and at most 255 bytes, of an exec the new one. Or else Comm
 	// is its name in the kernel, at most 15 bytes.
 	Exe, Comm string
-	// Cgroup, if not 0, limits it to that cgroup, by its id in version 2, and those below it.
-	Cgroup uint64
+	// Cgroups, if not nil, limits it to processes in exactly these cgroups, by the ids that CgroupFinder tells. Those
+	// below them are others.
+	Cgroups []uint64
 	// Signal is what is sent, 0 means SIGKILL.
 	Signal unix.Signal
 }
@@ -54,19 +57,19 @@ func (k *Kill) key(t event.Type) (*bpfKillKey, error) {
 }
 
 // SetKills replaces the acts that the kernel answers by itself. Of two with the same program and type, the later one holds.
+// On an error, none is left.
 func (p *Probe) SetKills(kills []Kill) error {
-	entries := map[bpfKillKey]bpfKill{}
+	acts, scopes := map[bpfKillKey]bpfKill{}, map[bpfKillScope]uint8{}
 	for _, k := range kills {
 		for _, t := range k.Types {
 			key, err := k.key(t)
 			if err != nil {
 				return err
 			}
-			signal := k.Signal
-			if signal == 0 {
-				signal = unix.SIGKILL
-			}
-			entries[*key] = bpfKill{Cgroup: k.Cgroup, Signal: uint32(signal), Id: uint32(k.ID)}
+			acts[*key] = k.entry()
+		}
+		for _, c := range k.Cgroups {
+			scopes[bpfKillScope{Cgroup: c, Id: uint32(k.ID)}] = 1
 		}
 	}
 	p.mu.Lock()
@@ -74,34 +77,55 @@ func (p *Probe) SetKills(kills []Kill) error {
 	if p.closed.Load() {
 		return errClosed
 	}
-	m := p.kernel.objs.Kills
-	var key bpfKillKey
-	var old bpfKill
-	var gone []bpfKillKey
-	for it := m.Iterate(); it.Next(&key, &old); {
+	o := &p.kernel.objs
+	// While the two maps change, an ID may be of the kill before in the one and of the kill after in the other: nobody is killed then.
+	err := o.HasKills.Set(uint8(0))
+	if err == nil {
+		err = errors.Join(replaceEntries(o.KillScopes, scopes), replaceEntries(o.Kills, acts))
+	}
+	if err == nil && len(acts) > 0 {
+		err = o.HasKills.Set(uint8(1))
+	}
+	if err != nil {
+		return fmt.Errorf("tell the kernel what to kill: %w", err)
+	}
+	p.kills = kills
+	return p.setInterest(p.interest)
+}
+
+func (k *Kill) entry() bpfKill {
+	e := bpfKill{Signal: uint32(cmp.Or(k.Signal, unix.SIGKILL)), Id: uint32(k.ID)}
+	if k.Cgroups != nil {
+		e.Scoped = 1
+	}
+	return e
+}
+
+// replaceEntries makes a map have just these entries.
+func replaceEntries[K comparable, V any](m *ebpf.Map, entries map[K]V) error {
+	var key K
+	var old V
+	var gone []K
+	it := m.Iterate()
+	for it.Next(&key, &old) {
 		if _, ok := entries[key]; !ok {
 			gone = append(gone, key)
 		}
 	}
-	for key, kill := range entries {
-		if err := m.Put(&key, &kill); err != nil {
-			return fmt.Errorf("tell the kernel what to kill: %w", err)
-		}
+	if err := it.Err(); err != nil {
+		return err
 	}
 	for _, key := range gone {
 		if err := m.Delete(&key); err != nil {
-			return fmt.Errorf("tell the kernel what not to kill any more: %w", err)
+			return err
 		}
 	}
-	on := uint8(0)
-	if len(entries) > 0 {
-		on = 1
+	for key, v := range entries {
+		if err := m.Put(&key, &v); err != nil {
+			return err
+		}
 	}
-	if err := p.kernel.objs.HasKills.Set(on); err != nil {
-		return fmt.Errorf("tell the kernel whether to kill: %w", err)
-	}
-	p.kills = kills
-	return p.setInterest(p.interest)
+	return nil
 }
 
 // killCalls adds to the table the calls that a process may not survive.

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"syscall"
@@ -85,7 +86,8 @@ func TestTheKernelKillsByItself(t *testing.T) {
 		{"a program at a call before it sees the result", &Kill{ID: 1, Types: chdirs, Exe: b.path}, "began, killed", all},
 		{"a program by its name at a call", &Kill{ID: 1, Types: chdirs, Comm: "other"}, all, "began, killed"},
 		{"with another signal", &Kill{ID: 1, Types: execs, Exe: b.path, Signal: unix.SIGTERM}, "terminated", all},
-		{"nobody outside of the cgroup", &Kill{ID: 1, Types: execs, Exe: b.path, Cgroup: math.MaxUint64}, all, all},
+		{"nobody outside of the cgroup", &Kill{ID: 1, Types: execs, Exe: b.path, Cgroups: []uint64{math.MaxUint64}}, all, all},
+		{"nobody in no cgroup", &Kill{ID: 1, Types: execs, Exe: b.path, Cgroups: []uint64{}}, all, all},
 		{"nobody any more", nil, all, all},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -113,12 +115,55 @@ func TestTheKernelKillsByItself(t *testing.T) {
 func TestTheKernelKillsInsideOfACgroup(t *testing.T) {
 	b := newBad(t)
 	p := openProbe(t, Options{})
-	err := p.SetKills([]Kill{{ID: 1, Types: []event.Type{event.SYSCALL_EXECVE_19_X}, Exe: b.path, Cgroup: ownCgroup(t)}})
+	err := p.SetKills([]Kill{{ID: 1, Types: []event.Type{event.SYSCALL_EXECVE_19_X}, Exe: b.path, Cgroups: []uint64{math.MaxUint64, killCgroup(t)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got := b.run(t, b.path); got != "killed" {
 		t.Errorf("the program: %s", got)
+	}
+}
+
+// killCgroup returns the id of the cgroup that the test runs in.
+func killCgroup(t *testing.T) uint64 {
+	f, err := NewCgroupFinder()
+	if err != nil {
+		t.Skip(err)
+	}
+	var cgroups []string
+	for line := range strings.Lines(string(must(os.ReadFile("/proc/self/cgroup")))) {
+		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if parts[1] == "" {
+			parts[1] = "unified"
+		}
+		cgroups = append(cgroups, parts[1]+"="+parts[2])
+	}
+	id, err := f.ID(f.Path(cgroups))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return id
+}
+
+func TestTheHierarchyOfKillsIsFound(t *testing.T) {
+	for _, c := range []struct {
+		mounts string
+		want   *CgroupFinder
+	}{
+		{"29 25 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw,nsdelegate", &CgroupFinder{"unified", "/sys/fs/cgroup", "/"}},
+		{"1 2 0:1 / /c/unified rw - cgroup2 none rw\n3 2 0:2 /docker/a /c/memory rw - cgroup memory rw,memory", &CgroupFinder{"memory", "/c/memory", "/docker/a"}},
+		{"1 2 0:1 / /c/pids rw - cgroup pids rw,pids\nbroken - line", nil},
+	} {
+		if got := findCgroups([]byte(c.mounts)); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%q: %+v, want %+v", c.mounts, got, c.want)
+		}
+	}
+	f := &CgroupFinder{"unified", "/sys/fs/cgroup", "/docker/a"}
+	if _, err := f.ID("/docker/ab"); err == nil || !strings.Contains(err.Error(), "not below") {
+		t.Errorf("a cgroup that is not mounted here: %v", err)
+	}
+	if got := f.Path([]string{"memory=/m", "unified=/u"}); got != "/u" {
+		t.Errorf("path %q", got)
 	}
 }
 

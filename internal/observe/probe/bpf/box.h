@@ -99,20 +99,6 @@ static __always_inline struct kernfs_node *cgroup_above(struct kernfs_node *node
 	return BPF_CORE_READ(old, parent);
 }
 
-// below_cgroup reports whether the running task is in a cgroup or one below it. Verified once.
-__noinline int below_cgroup(u64 cgroup)
-{
-	struct kernfs_node *node = current_cgroup();
-	int i;
-
-	for (i = 0; i < MAX_CGROUP_LEVEL && node; i++) {
-		if (BPF_CORE_READ(node, id) == cgroup)
-			return 1;
-		node = cgroup_above(node);
-	}
-	return 0;
-}
-
 // in_scope reports whether the running task is in a cgroup that is recorded, or below one. Verified once.
 __noinline int in_scope(void)
 {

@@ -18,9 +18,16 @@ struct kill_key {
 #define KILL_COMM 0x10000
 
 struct kill {
-	u64 cgroup; // only below it, 0 is everywhere
 	u32 signal;
-	u32 id; // that user space is told, not 0
+	u32 id;     // that user space is told, not 0
+	u32 scoped; // only in its cgroups, see kill_scopes
+};
+
+// A cgroup in which a kill holds, by the id of that. What is below it is another one.
+struct kill_scope {
+	u64 cgroup;
+	u32 id;
+	u32 pad;
 };
 
 struct {
@@ -30,6 +37,14 @@ struct {
 	__type(key, struct kill_key);
 	__type(value, struct kill);
 } kills SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct kill_scope);
+	__type(value, u8);
+} kill_scopes SEC(".maps");
 
 // The key that is being looked up does not fit the stack.
 struct {
@@ -41,11 +56,37 @@ struct {
 
 u8 has_kills;
 
-// strike sends the signal if the process is in the cgroup, and notes that.
+// kill_cgroup returns the id of the running task's cgroup: of the memory controller where that has a hierarchy of version 1, else in
+// the one of version 2.
+static __always_inline u64 kill_cgroup(void)
+{
+	struct css_set *set = BPF_CORE_READ(current_task(), cgroups);
+	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
+
+	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
+		struct cgroup_subsys_state *css = NULL;
+		struct cgroup *memory;
+
+		bpf_probe_read_kernel(&css, sizeof(css),
+				      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+					      8 * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+		memory = BPF_CORE_READ(css, cgroup);
+		if (memory && BPF_CORE_READ(memory, root) != BPF_CORE_READ(cgroup, root))
+			cgroup = memory;
+	}
+	return BPF_CORE_READ(cgroup, kn, id);
+}
+
+// strike sends the signal if the process is in one of the cgroups, and notes that.
 static __always_inline bool strike(struct scratch *s, struct kill *kill)
 {
-	if (kill->cgroup && !below_cgroup(kill->cgroup))
-		return false;
+	struct kill_scope scope = {.id = kill->id};
+
+	if (kill->scoped) {
+		scope.cgroup = kill_cgroup();
+		if (!bpf_map_lookup_elem(&kill_scopes, &scope))
+			return false;
+	}
 	if (bpf_send_signal(kill->signal))
 		return false; // the kernel spares the first process, and its own threads
 	s->kill = kill->id;

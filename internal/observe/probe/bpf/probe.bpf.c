@@ -378,7 +378,7 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 			if (call->flags & CALL_ARGUMENT)
 				check_argument(s, call);
 		}
-		if (want & KILL)
+		if (want & KILL && has_kills)
 			judge(ROOT_SYSCALL, call->type);
 		if (sent)
 			submit_call(s, call);
