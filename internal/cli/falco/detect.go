@@ -29,6 +29,8 @@ type run struct {
 	*command // as it was started
 	agent    *agent.Agent
 	source   *watchedSource
+	signals  chan os.Signal
+	changed  chan struct{} // a file
 	outputs  outputsInUse
 
 	// For the goroutine that attends: the configuration that was read last, and what it started.
@@ -143,6 +145,7 @@ func restrict(traced names) func(event.Interest) event.Interest {
 // process opens the source and judges its events.
 func (r *run) process(ctx context.Context, rules *agent.Rules, traced names) error {
 	choose := restrict(traced)
+	defer r.listen(ctx)()
 	src, err := r.open(choose(rules.Interest()))
 	if err != nil {
 		return err
@@ -261,6 +264,19 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
+// listen keeps signals and changes of files for attend from now on: what comes
+// while the source is being opened is neither lost nor the end of the program.
+func (r *run) listen(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	r.signals, r.changed = make(chan os.Signal, 4), make(chan struct{}, 1)
+	signal.Notify(r.signals, syscall.SIGHUP, syscall.SIGUSR1)
+	r.watchFiles(ctx, r.changed)
+	return func() {
+		cancel()
+		signal.Stop(r.signals)
+	}
+}
+
 // attend serves, and reacts to signals and to changes of files, until the
 // returned function is called.
 func (r *run) attend(ctx context.Context) (stop func(), err error) {
@@ -268,10 +284,7 @@ func (r *run) attend(ctx context.Context) (stop func(), err error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGUSR1)
-	changed := make(chan struct{}, 1)
-	r.watchFiles(ctx, changed)
+	signals, changed := r.signals, r.changed
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -291,7 +304,6 @@ func (r *run) attend(ctx context.Context) (stop func(), err error) {
 		}
 	}()
 	return func() {
-		signal.Stop(signals)
 		cancel()
 		<-done
 		r.serving.stop()
