@@ -166,9 +166,12 @@ func TestIsolationOfAContainerOnTheHostsNetworkIsRefused(t *testing.T) {
 
 func TestKillOfAProcessInAContainerLeavesTheContainer(t *testing.T) {
 	c := container(t)
-	docker(t, "exec", "-d", c.FullID, "sh", "-c", "sleep 2000 & sleep 2000")
+	docker(t, "exec", "-d", c.FullID, "sh", "-c", "sleep 2000 & sleep 2000; true") // true: else the shell becomes its last command
 	var pid int64
-	for pid == 0 {
+	for until := time.Now().Add(20 * time.Second); pid == 0; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(until) {
+			t.Fatal("the shell did not appear in the container")
+		}
 		pids, err := pidsOf(c)
 		if err != nil {
 			t.Fatal(err)
