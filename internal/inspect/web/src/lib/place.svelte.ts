@@ -1,7 +1,7 @@
 // Where one is: everything that a link to this state says. The address is the only copy that lasts; going somewhere
 // writes it, back and forward read it.
 
-export type Tab = 'overview' | 'views' | 'processes' | 'events' | 'talk' | 'terminals' | 'latency' | 'compare'
+export type Tab = 'overview' | 'views' | 'processes' | 'events' | 'talk' | 'terminals' | 'latency' | 'compare' | 'alerts' | 'incidents' | 'host'
 
 export const tabs: { id: Tab; name: string; key: string }[] = [
   { id: 'overview', name: 'Overview', key: '1' },
@@ -12,13 +12,22 @@ export const tabs: { id: Tab; name: string; key: string }[] = [
   { id: 'terminals', name: 'Terminals', key: '6' },
   { id: 'latency', name: 'Latency', key: '7' },
   { id: 'compare', name: 'Compare', key: '8' },
+  { id: 'alerts', name: 'Alerts', key: '9' },
+]
+
+// Those that guard has beside.
+export const guardTabs: { id: Tab; name: string; key: string }[] = [
+  { id: 'incidents', name: 'Incidents', key: 'i' },
+  { id: 'host', name: 'Host', key: 'h' },
 ]
 
 export interface Step { view: string; value: string }
 
 export interface Place {
   tab: Tab
-  capture: number
+  capture: number // -1 for the one that in names, as long as it is not open
+  in: string // INCIDENT/CAPTURE, where guard has the capture from
+  incident: string
   filter: string
   from: number // ns, 0 for the start
   to: number // ns, 0 for the end
@@ -36,7 +45,7 @@ export interface Place {
 }
 
 const start: Place = {
-  tab: 'overview', capture: 0, filter: '', from: 0, to: 0, view: '', path: [], sort: -1, desc: true,
+  tab: 'overview', capture: 0, in: '', incident: '', filter: '', from: 0, to: 0, view: '', path: [], sort: -1, desc: true,
   event: 0, key: '', search: '', tiles: [], other: -1, from2: 0, to2: 0,
 }
 
@@ -53,8 +62,10 @@ function read(): Place {
     // somebody shortened the link; the rest of it still says something
   }
   return {
-    tab: tabs.some((t) => t.id === tab) ? tab : 'overview',
-    capture: number(q.get('capture'), 0),
+    tab: [...tabs, ...guardTabs].some((t) => t.id === tab) ? tab : 'overview',
+    capture: q.get('in') ? -1 : number(q.get('capture'), 0),
+    in: q.get('in') ?? '',
+    incident: q.get('incident') ?? '',
     filter: q.get('filter') ?? '',
     from: number(q.get('from'), 0),
     to: number(q.get('to'), 0),
@@ -77,7 +88,10 @@ export function linkTo(p: Place): string {
   const put = (k: string, v: string | number, usual: string | number) => {
     if (v !== usual) q.set(k, typeof v === 'number' ? (v > 2 ** 53 ? BigInt(Math.round(v)).toString() : String(v)) : v)
   }
-  put('capture', p.capture, 0)
+  if (p.tab === 'incidents') put('incident', p.incident, '')
+  // The number of a capture of guard's holds only until it ends; what it is of lasts.
+  if (p.in) q.set('in', p.in)
+  else put('capture', Math.max(0, p.capture), 0)
   put('filter', p.filter, '')
   put('from', p.from, 0)
   put('to', p.to, 0)

@@ -8,7 +8,7 @@ class World {
   views: ViewInfo[] = $state([])
 
   get capture(): Capture | undefined {
-    return this.captures[place.capture]
+    return this.captures.find((c) => c.id === place.capture)
   }
   view(id: string): ViewInfo | undefined {
     return this.views.find((v) => v.id === id)
