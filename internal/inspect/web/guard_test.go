@@ -1,0 +1,167 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"rollcage/internal/observe/probe"
+)
+
+// secretWord stands in a command line of the attack.
+const secretWord = "hunter2hunter2"
+
+// guardAt is a guard in a process and folders of its own.
+type guardAt struct {
+	testing.TB
+	url, state, run, program string
+	api                      *http.Client
+}
+
+// startGuard starts rollcage guard and waits until it detects.
+func startGuard(t *testing.T, program string) *guardAt {
+	t.Helper()
+	if err := probe.Supported(); err != nil {
+		t.Skipf("the live host cannot be watched here: %v", err)
+	}
+	dir, err := os.MkdirTemp("", "guard") // short, as it is part of a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	_ = l.Close()
+	g := &guardAt{TB: t, url: "http://" + addr, state: filepath.Join(dir, "s"), run: filepath.Join(dir, "r"), program: program}
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "guard", "--state", g.state, "--run", g.run, "--serve", addr, "--runtime", "off", "--black-box", "8", "-o", "json")
+	cmd.Stderr = log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		if t.Failed() {
+			b, _ := os.ReadFile(log.Name())
+			t.Logf("%s", tail(string(b), 40))
+		}
+	})
+	g.api = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) {
+		return net.Dial("unix", filepath.Join(g.run, "api.sock"))
+	}}}
+	g.until("detection", func() bool {
+		var s struct{ Healthy bool }
+		return g.get("/api/v1/status", &s) && s.Healthy
+	})
+	return g
+}
+
+// get asks the API by its socket, as root.
+func (g *guardAt) get(path string, out any) bool {
+	res, err := g.api.Get("http://localhost" + path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = res.Body.Close() }()
+	return res.StatusCode == http.StatusOK && json.NewDecoder(res.Body).Decode(out) == nil
+}
+
+func (g *guardAt) until(what string, ok func() bool) {
+	g.Helper()
+	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(100 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			g.Fatalf("no %s in 90 s", what)
+		}
+	}
+}
+
+// attack reads a file that nobody reads, with a password in its command line,
+// and stays so that it can be killed.
+func (g *guardAt) attack() (id string) {
+	g.Helper()
+	cmd := exec.Command("sh", "-c", "tail -f /etc/shadow >/dev/null; true # mysql --password "+secretWord)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		g.Fatal(err)
+	}
+	g.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
+	g.until("incident with a capture", func() bool {
+		var list struct {
+			Incidents []struct {
+				Incident string
+				Captures int
+			}
+		}
+		if g.get("/api/v1/incidents", &list) {
+			for _, s := range list.Incidents {
+				var all struct {
+					Records []struct{ Data json.RawMessage }
+				}
+				if g.get("/api/v1/incidents/"+s.Incident+"/records?reveal=true", &all) && strings.Contains(fmt.Sprintf("%s", all), secretWord) {
+					id = s.Incident
+					return s.Captures > 0 || g.capture(id)
+				}
+			}
+		}
+		return false
+	})
+	return id
+}
+
+// capture asks for a capture of the incident, in case no policy does.
+func (g *guardAt) capture(id string) bool {
+	out, err := exec.Command(g.program, "incidents", "act", id, "capture", "--before", "20s", "--after", "1s", "--run", g.run).CombinedOutput()
+	if err != nil {
+		g.Logf("%s", out)
+	}
+	return err == nil
+}
+
+func TestThePagesOfAGuardInABrowser(t *testing.T) {
+	chromium := os.Getenv("ROLLCAGE_TEST_CHROMIUM")
+	if chromium == "" {
+		t.Skip("no browser; make test brings one and sets ROLLCAGE_TEST_CHROMIUM")
+	}
+	if !exists("node_modules/playwright-core") {
+		t.Skip("the packages of the pages are missing; make test installs them")
+	}
+	program := filepath.Join(t.TempDir(), "rollcage")
+	if out, err := exec.Command("go", "build", "-o", program, "rollcage/cmd/rollcage").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	g := startGuard(t, program)
+	g.attack()
+	token, err := os.ReadFile(filepath.Join(g.run, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	viewer, err := exec.Command(program, "token", "create", "watcher", "--role", "viewer", "--state", g.state).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("node", "--test", "--test-reporter=spec", "e2e/guard.test.mjs")
+	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "GUARD="+g.url, "LINK_TOKEN="+strings.TrimSpace(string(token)),
+		"VIEWER="+strings.TrimSpace(string(viewer)), "SECRET="+secretWord, "PICTURES="+os.Getenv("ROLLCAGE_TEST_PICTURES"))
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	fmt.Println(tail(string(out), 12))
+}
