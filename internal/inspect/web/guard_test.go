@@ -49,7 +49,12 @@ func startGuard(t *testing.T, program string) *guardAt {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "guard", "--state", g.state, "--run", g.run, "--serve", addr, "--runtime", "off", "--black-box", "8", "-o", "json")
+	// A policy of its own, about its own attack, that touches nothing: others may run on this host.
+	policies := filepath.Join(dir, "policies.yaml")
+	if err := os.WriteFile(policies, []byte("- policy: Record it\n  mode: monitor\n  rules:\n    names: [Sensitive file read]\n  actions:\n    - capture: {before: 20s, after: 1s}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, "guard", "--policies", policies, "--state", g.state, "--run", g.run, "--serve", addr, "--runtime", "off", "--black-box", "8", "-o", "json")
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
