@@ -151,7 +151,7 @@ func TestThePagesOfAGuardInABrowser(t *testing.T) {
 		t.Fatalf("%v: %s", err, out)
 	}
 	g := startGuard(t, program)
-	g.attack()
+	incident := g.attack()
 	token, err := os.ReadFile(filepath.Join(g.run, "token"))
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestThePagesOfAGuardInABrowser(t *testing.T) {
 	}
 	cmd := exec.Command("node", "--test", "--test-reporter=spec", "e2e/guard.test.mjs")
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "GUARD="+g.url, "LINK_TOKEN="+strings.TrimSpace(string(token)),
-		"VIEWER="+strings.TrimSpace(string(viewer)), "SECRET="+secretWord, "PICTURES="+os.Getenv("ROLLCAGE_TEST_PICTURES"))
+		"VIEWER="+strings.TrimSpace(string(viewer)), "SECRET="+secretWord, "INCIDENT="+incident, "PICTURES="+os.Getenv("ROLLCAGE_TEST_PICTURES"))
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {

@@ -1,6 +1,7 @@
 // Drives the pages of a guard that runs, about an incident that really happened. guard_test.go sets:
 //
 //   GUARD      address of the pages
+//   INCIDENT   the one that the attack caused, SECRET what is in its command line
 //   LINK_TOKEN token of the printed link, VIEWER token of a viewer
 //   CHROMIUM   the browser
 //   PICTURES   folder to put pictures into, or empty
@@ -11,7 +12,7 @@ import { after, before, test } from 'node:test'
 import { chromium } from 'playwright-core'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
-const { GUARD, LINK_TOKEN, VIEWER, SECRET, CHROMIUM, PICTURES } = process.env
+const { GUARD, LINK_TOKEN, VIEWER, SECRET, INCIDENT, CHROMIUM, PICTURES } = process.env
 const skip = !GUARD && 'no guard runs'
 
 let browser
@@ -45,7 +46,8 @@ async function accessible(page, where) {
   assert.deepEqual(serious, [], where)
 }
 async function openIncident(page) {
-  await page.locator('main table a').first().click()
+  // Others on this host may cause incidents too.
+  await page.locator(`main table a[href$="${INCIDENT}"]`).click()
   await page.getByRole('heading', { name: 'What happened' }).waitFor()
 }
 
