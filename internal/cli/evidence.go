@@ -31,6 +31,9 @@ func newEvidenceCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "evidence",
 		Short: "List, show, verify, export and report incidents",
+		Example: `  rollcage evidence list
+  rollcage evidence show INCIDENT
+  rollcage evidence verify`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

@@ -27,6 +27,8 @@ func newPolicyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Check, explain, test and switch policies",
+		Example: `  rollcage policy check my_policies.yaml
+  rollcage policy test my_policies.test.yaml --policies my_policies.yaml`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

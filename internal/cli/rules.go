@@ -18,6 +18,9 @@ func newRulesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rules",
 		Short: "Check, list, test, explain, tune and update rules",
+		Example: `  rollcage rules check my_rules.yaml
+  rollcage rules test my_rules.test.yaml
+  rollcage rules explain 'Shell run in a container' -r trace.scap.gz`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return nil

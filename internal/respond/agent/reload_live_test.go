@@ -159,6 +159,8 @@ func canarySet(t *testing.T, dir string, round int) *Rules {
 
 // TestNothingIsMissedWhileRulesAreReloaded reloads under load, while a process
 // acts in many ways every 10 ms: ROLLCAGE_TEST_ROUNDS times (10 if not set).
+// A run in which other programs flooded this machine tells nothing about
+// reloads, and is done again.
 func TestNothingIsMissedWhileRulesAreReloaded(t *testing.T) {
 	if err := probe.Supported(); err != nil {
 		t.Skipf("the live host cannot be watched here: %v", err)
@@ -167,9 +169,20 @@ func TestNothingIsMissedWhileRulesAreReloaded(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("ROLLCAGE_TEST_ROUNDS")); err == nil {
 		rounds = n
 	}
+	for range 5 {
+		if reloadUnderLoad(t, rounds) {
+			return
+		}
+	}
+	t.Error("events were dropped in each run, so that none tells whether reloads miss something")
+}
+
+// reloadUnderLoad reports whether no event was dropped, so that each act must have its alert.
+func reloadUnderLoad(t *testing.T, rounds int) (whole bool) {
+	t.Helper()
 	dir := t.TempDir()
 	rules := canarySet(t, dir, 0)
-	src, err := probe.Open(probe.Options{Interest: rules.Interest(), RingSize: 32 << 20})
+	src, err := probe.Open(probe.Options{Interest: rules.Interest(), RingSize: 64 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -196,11 +209,12 @@ func TestNothingIsMissedWhileRulesAreReloaded(t *testing.T) {
 	missing := missingActs(dir, alerts, acts)
 	t.Logf("%d reloads, %d events, %d dropped, %d rounds of %d acts, %d alerts", rounds, s.Source.Events, s.Source.Dropped, acts, len(canaryActs), len(alerts))
 	if s.Source.Dropped > 0 {
-		t.Skipf("other programs on this machine flooded it, which tells nothing about reloads: %d events dropped, %d acts missing", s.Source.Dropped, len(missing))
+		return false
 	}
 	if acts < rounds || len(missing) > 0 {
 		t.Errorf("%d acts have no alert: %.20q", len(missing), missing)
 	}
+	return true
 }
 
 // missingActs returns the acts that no alert tells of.
