@@ -35,9 +35,9 @@ build: ## build bin/rollcage
 	CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags '-s -w -X rollcage/internal/cli.version=$(VERSION)' -o bin/rollcage ./cmd/rollcage
 
 .PHONY: run
-run: build ## watch this machine's containers and print alerts (root; ARGS="-o json")
+run: build ## guard this machine: print alerts, keep incidents (root; ARGS="-o json")
 	@[ "$$(id -u)" = 0 ] || { echo 'make run: reading live events needs root; try: sudo make run' >&2; exit 1; }
-	@exec bin/rollcage detect $(ARGS)
+	@exec bin/rollcage guard $(ARGS)
 
 .PHONY: test
 test: ## run all tests with the container runtimes, image and sysdig that they need (PKG=./internal/cli TESTFLAGS=-v)

@@ -10,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+	"golang.org/x/sys/unix"
 
 	"rollcage/internal/cli/stream"
 	"rollcage/internal/cli/usage"
@@ -52,6 +54,7 @@ type guardOptions struct {
 	console  consoleOptions
 	watch    bool
 	confine  bool
+	nice     int
 	config   string
 }
 
@@ -101,6 +104,7 @@ func (o *guardOptions) addFlags(f *pflag.FlagSet) {
 	f.Int64Var(&o.memoryMB, "memory-limit", 512, "`MB` of memory of its own that guard may have before it sheds load; 0 for any")
 	f.Float64Var(&o.cpus, "cpu-limit", 1, "`CPUS` that may be busy with guard before it sheds load, as 0.5; 0 for any")
 	f.BoolVar(&o.watch, "watch-files", true, "load rules, policies and outputs again, without a gap, when files change; SIGHUP always does")
+	f.IntVar(&o.nice, "nice", -10, "`PRIORITY` among processes, from -20 (first) to 19: a host that is too busy must not keep guard from seeing why")
 	f.BoolVar(&o.confine, "confine", true, "after the start give up capabilities and system calls that are not needed (SECURITY.md)")
 	f.StringVar(&o.listen.Address, "listen", "", "answer /healthz, /versions and /metrics over HTTP at `HOST:PORT`")
 	f.StringVar(&o.listen.Certificate, "listen-cert", "", "speak TLS there with the certificate in the PEM `FILE`")
@@ -149,6 +153,9 @@ func runGuard(ctx context.Context, stdout, stderr io.Writer, opts *guardOptions,
 		return err
 	}
 	defer unlock()
+	if err := setPriority(opts.nice); err != nil {
+		slog.Warn("guard may be starved on a busy host", "error", err)
+	}
 	g, err := opts.prepare(stdout, stderr)
 	if err != nil {
 		return err
@@ -176,6 +183,24 @@ func runGuard(ctx context.Context, stdout, stderr io.Writer, opts *guardOptions,
 	fmt.Fprintf(stderr, "Guarding %s by %s and %d policies. For a first alert run in another terminal: sudo cat /etc/shadow >/dev/null\n",
 		opts.Describe(), plural(g.rules, "rule"), len(g.Policies().Policies))
 	return g.Run(ctx)
+}
+
+// setPriority changes the priority of all threads; later ones inherit it.
+func setPriority(nice int) error {
+	threads, err := os.ReadDir("/proc/self/task")
+	if err != nil {
+		return err
+	}
+	for _, t := range threads {
+		tid, err := strconv.Atoi(t.Name())
+		if err != nil {
+			continue
+		}
+		if err := unix.Setpriority(unix.PRIO_PROCESS, tid, nice); err != nil && !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("set the priority to %d: %w", nice, err)
+		}
+	}
+	return nil
 }
 
 // giveUp drops what is not needed once everything is open.

@@ -21,6 +21,7 @@ import (
 type guarded struct {
 	state, run string
 	args       []string
+	program    string // this one if empty
 	cmd        *exec.Cmd
 	out, err   lockedBuffer
 	ended      chan struct{}
@@ -64,6 +65,9 @@ func (g *guarded) begin(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
+	}
+	if g.program != "" {
+		self = g.program
 	}
 	g.cmd = exec.Command(self, append([]string{"guard", "-o", "json", "--state", g.state, "--run", g.run}, g.args...)...)
 	g.cmd.Env = append(os.Environ(), beRollcage+"=1")

@@ -158,7 +158,7 @@ func (g *Guard) open() (err error) {
 // loaded and applied tell the black box of the state. The goroutine of the events calls them.
 func (g *Guard) loaded(st *host.State) {
 	if g.opts.Box != nil {
-		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter}))
+		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter, MaxLog: 32 << 20}))
 	}
 }
 
