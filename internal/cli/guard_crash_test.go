@@ -133,10 +133,13 @@ func TestKillsOfGuardLoseAndDoubleNothing(t *testing.T) {
 	for k := range kills {
 		r.down.Store(k%2 == 1)
 		g.begin(t)
-		// From the first moments of the start to a few seconds of work.
-		time.Sleep(time.Duration(rand.IntN(2500)) * time.Millisecond)
-		if s, err := g.client().Status(t.Context()); err == nil {
-			acknowledged += s.Kept
+		// One in four is killed while it starts, the others while they work.
+		if k%4 == 3 {
+			time.Sleep(time.Duration(rand.IntN(1500)) * time.Millisecond)
+		} else {
+			g.until(t, "work", func() bool { s, err := g.client().Status(t.Context()); return err == nil && s.Kept > 0 })
+			time.Sleep(time.Duration(rand.IntN(700)) * time.Millisecond)
+			acknowledged += g.status(t).Kept
 		}
 		_ = g.cmd.Process.Kill()
 		<-g.ended
