@@ -68,7 +68,8 @@ func TestInflatingGoesOnAtEveryBlock(t *testing.T) {
 			if _, err := io.Copy(io.Discard, f); err != nil {
 				t.Fatal(err)
 			}
-			for _, p := range points {
+			for i := 0; i < len(points); i += 1 + len(points)/8 { // each reads the rest
+				p := points[i]
 				src := newAhead(bytes.NewReader(packed[p.File:]), p.File)
 				on, err := resumeInflater(src, &p)
 				if err != nil {
