@@ -250,7 +250,12 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := fastProblems(stderr, set, rules.Running()); err != nil {
+		return nil, err
+	}
 	o.Options.Box = o.boxOptions(rules.Interest())
+	var g *guard.Guard
+	o.OnKill = func(ev *event.Event, _ int) { g.Killed(ev) } // events come from Run on
 	src, p, err := o.OpenHost(rules.Interest())
 	if err != nil {
 		return nil, err
@@ -259,8 +264,8 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	if b := p.BlackBox(); b != nil {
 		box = b
 	}
-	g, err := guard.New(guard.Options{
-		State: o.state, Source: src, Box: box, Rules: rules, Policies: set, Outputs: outputs, Docker: docker, DryRun: o.dryRun,
+	g, err = guard.New(guard.Options{
+		State: o.state, Source: src, Box: box, Killer: p, Rules: rules, Policies: set, Outputs: outputs, Docker: docker, DryRun: o.dryRun,
 		Reach: o.reach, Budget: guard.Budget{Memory: o.memoryMB << 20, CPUs: o.cpus}, Watching: o.Describe(), Version: version,
 	})
 	if err != nil {

@@ -74,7 +74,11 @@ func (r *guardReloader) reload(ctx context.Context) error {
 	if err := r.guard.Agent().Reload(ctx, "files changed", func() (*agent.Rules, error) { return opts.detect.rules(r.stderr) }); err != nil {
 		errs = append(errs, fmt.Errorf("rules: %w", err)) // told already
 	}
+	r.guard.RulesChanged()
 	set, err := opts.policies.valid(r.stderr)
+	if err == nil {
+		err = fastProblems(r.stderr, set, r.guard.Agent().Running())
+	}
 	if err == nil {
 		err = r.guard.SetPolicies(set)
 	}

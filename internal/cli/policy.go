@@ -66,6 +66,18 @@ func (o *policyOptions) valid(stderr io.Writer) (*policy.Set, error) {
 	return set, nil
 }
 
+// fastProblems refuses policies whose fast kills the kernel cannot do just as the rules say.
+func fastProblems(stderr io.Writer, set *policy.Set, rules []*rule.Rule) error {
+	problems := set.FastProblems(rules)
+	for _, p := range problems {
+		fmt.Fprint(stderr, p.Format())
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("the policies are not valid; 'rollcage policy check' tells more")
+	}
+	return nil
+}
+
 func newPolicyCheckCommand() *cobra.Command {
 	var opts policyOptions
 	cmd := &cobra.Command{
@@ -88,7 +100,7 @@ rules and tags that no rule has. The exit code is 3 if there is a mistake.`,
 func runPolicyCheck(w io.Writer, opts *policyOptions) error {
 	set, problems := opts.load()
 	rules, _ := rule.Load(opts.files(), rule.LoadOptions{})
-	problems = append(problems, set.Unused(rules.Rules)...)
+	problems = append(append(problems, set.Unused(rules.Rules)...), set.FastProblems(enabled(rules.Rules))...)
 	errors := 0
 	for _, p := range problems {
 		if !p.Warning {
@@ -110,6 +122,15 @@ func runPolicyCheck(w io.Writer, opts *policyOptions) error {
 		return errNo
 	}
 	return nil
+}
+
+func enabled(rules []*rule.Rule) (some []*rule.Rule) {
+	for _, r := range rules {
+		if r.Enabled {
+			some = append(some, r)
+		}
+	}
+	return some
 }
 
 func printProblems(w io.Writer, problems []*policy.Problem) error {

@@ -30,6 +30,8 @@ type Options struct {
 	EntryArguments bool
 	// Box is what the black box of a live host keeps, nil for none.
 	Box *probe.BoxOptions
+	// OnKill is told of events for which the kernel sent a signal, see [probe.Options].
+	OnKill func(ev *event.Event, id int)
 }
 
 // AddFlags adds the flags of the options.
@@ -65,7 +67,7 @@ func (o *Options) OpenHost(interest event.Interest) (event.Source, *probe.Probe,
 		return nil, nil, err
 	}
 	catalog := runtime.NewCatalog(engines, slog.Default())
-	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments, Box: o.Box}
+	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments, Box: o.Box, OnKill: o.OnKill}
 	if len(engines) > 0 {
 		po.OnCgroup = catalog.Expect
 	}

@@ -125,6 +125,9 @@ func (r *Runner) Do(ctx context.Context, q *Request) (id string, err error) {
 	unlock := r.lock(q.Scene.ContainerID())
 	defer unlock()
 	dry := q.DryRun || r.opts.DryRun && q.Kind.Touches()
+	if q.Fast && q.Scene.Killed != nil {
+		dry = false // it is done, as when the rate limit is used up since
+	}
 	rec := &evidence.Action{ID: id, Kind: string(q.Kind), Policy: q.Policy, Target: q.describe(), DryRun: dry, Who: q.Who, Undo: q.undoes}
 	if q.Alert != nil {
 		rec.Alert = q.Alert.ID

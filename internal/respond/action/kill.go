@@ -109,6 +109,9 @@ func (r *Runner) kill(q *Request) (plan, error) {
 	if q.Target == policy.KillContainer {
 		return r.killContainer(q)
 	}
+	if k := q.Scene.Killed; q.Fast && k != nil {
+		return killedInKernel(k), nil
+	}
 	h, err := r.identify(q.Scene)
 	if err != nil {
 		return plan{}, err
@@ -120,7 +123,8 @@ func (r *Runner) kill(q *Request) (plan, error) {
 			return nil, r.killTree(ctx, q.Scene)
 		}}, nil
 	}
-	return plan{what: name, act: func(ctx context.Context) (*Undo, error) {
+	got := name
+	return plan{what: name, got: &got, act: func(ctx context.Context) (*Undo, error) {
 		h, err := r.identify(q.Scene)
 		if err != nil {
 			return nil, err
@@ -129,8 +133,31 @@ func (r *Runner) kill(q *Request) (plan, error) {
 		if err := h.signal(unix.SIGKILL); err != nil {
 			return nil, fmt.Errorf("process %d: %w", h.pid, err)
 		}
-		return nil, h.ended(ctx)
+		err = h.ended(ctx)
+		got += fmt.Sprintf(", which ended %v after the act", (bootTime() - time.Duration(q.Scene.Boot)).Round(time.Microsecond))
+		return nil, err
 	}}, nil
+}
+
+// killedInKernel tells of what was done at the event itself, whatever holds by now.
+func killedInKernel(k *scene.Killed) plan {
+	got := "killed by the kernel at the event itself"
+	return plan{what: got, got: &got, act: func(ctx context.Context) (*Undo, error) {
+		select {
+		case <-k.Ended:
+			got += fmt.Sprintf("; the process ended %v after the act", k.After.Round(time.Microsecond))
+			return nil, nil
+		case <-ctx.Done():
+			return nil, errors.New("the kernel sent the signal at the event itself, but the end of the process was not seen")
+		}
+	}}
+}
+
+// bootTime returns the time since the machine started.
+func bootTime() time.Duration {
+	var ts unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail
+	return time.Duration(ts.Nano())
 }
 
 // maxTree bounds the processes of a tree.

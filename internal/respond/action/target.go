@@ -159,6 +159,11 @@ func (r *Runner) checkContainer(c *scene.Container, hostname string) error {
 	return nil
 }
 
+// Protected returns why a container must not be acted on, nil if it may.
+func (r *Runner) Protected(c *scene.Container, hostname string) error {
+	return r.checkContainer(c, hostname)
+}
+
 // container returns the container that a request is about, if it may be acted on.
 func (r *Runner) container(q *Request) (*scene.Container, error) {
 	c := q.Scene.Container

@@ -49,5 +49,14 @@ func (r *Rules) Interest() event.Interest { return r.engine.Interest() }
 // Len returns the number of rules.
 func (r *Rules) Len() int { return len(r.engine.Rules()) }
 
+// Running returns the rules that run.
+func (r *Rules) Running() []*rule.Rule {
+	var running []*rule.Rule
+	for _, m := range r.engine.Rules() {
+		running = append(running, m.Rule)
+	}
+	return running
+}
+
 // Ruleset returns the set that the rules are of, with those that do not run.
 func (r *Rules) Ruleset() *rule.Ruleset { return r.engine.Ruleset() }

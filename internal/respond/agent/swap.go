@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
 )
 
@@ -69,6 +70,9 @@ func (a *Agent) takeNext() {
 		close(s.done)
 	}
 }
+
+// Running returns the rules that are at work.
+func (a *Agent) Running() []*rule.Rule { return a.working.Load().Running() }
 
 // Interest returns what is to be asked of a source for the rules at work.
 func (a *Agent) Interest() event.Interest { return a.wanted(a.working.Load()) }

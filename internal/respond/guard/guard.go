@@ -28,7 +28,9 @@ type Options struct {
 	// Source is the live host. It stays the caller's, who closes it.
 	Source event.Source
 	// Box is the black box of the source, nil for none: then there are no captures.
-	Box      blackbox.Box
+	Box blackbox.Box
+	// Killer, if set, does what policies want killed fast. It is to call Killed.
+	Killer   Killer
 	Rules    *agent.Rules
 	Policies *policy.Set
 	Outputs  Outputs
@@ -73,6 +75,7 @@ type Guard struct {
 	intake   *intake
 	lanes    *lanes
 	pressure *pressure
+	fast     *fast
 
 	policies atomic.Pointer[policy.Set]
 	modeMu   sync.Mutex // of switching modes and policies
@@ -142,6 +145,7 @@ func (g *Guard) open() (err error) {
 	}); err != nil {
 		return err
 	}
+	g.fast = newFast(g)
 	g.lanes = newLanes(g)
 	g.intake = newIntake(g, g.opts.QueueAlerts)
 	if g.agent, err = agent.New(g.opts.Source, g.opts.Rules, g.intake, agent.Options{
@@ -157,12 +161,14 @@ func (g *Guard) open() (err error) {
 
 // loaded and applied tell the black box of the state. The goroutine of the events calls them.
 func (g *Guard) loaded(st *host.State) {
+	g.fast.loaded(st)
 	if g.opts.Box != nil {
 		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter, MaxLog: 32 << 20}))
 	}
 }
 
 func (g *Guard) applied(he *host.Event) {
+	g.fast.seen(he)
 	if r := g.recorder.Load(); r != nil {
 		r.Note(he)
 	}
@@ -184,6 +190,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { g.intake.run() })
 	beside.Go(func() { g.tend(ctx) })
+	beside.Go(func() { g.fast.run(ctx.Done()) })
 	beside.Go(func() { g.pressure.run(ctx) })
 	err := g.agent.Run(ctx)
 	cancel()
@@ -246,8 +253,15 @@ func (g *Guard) SetPolicies(set *policy.Set) error {
 		return err
 	}
 	g.policies.Store(set)
+	g.fast.apply()
 	return nil
 }
+
+// Killed is told of an event for which Options.Killer sent a signal, before Source delivers it.
+func (g *Guard) Killed(ev *event.Event) { g.fast.told(ev) }
+
+// RulesChanged has the kernel kill by the rules that are at work now.
+func (g *Guard) RulesChanged() { g.fast.apply() }
 
 // SetOutputs puts other outputs in the place of those there are. An output that
 // stays, by its name, goes on where it was. The old ones are closed in any case, but only

@@ -62,6 +62,7 @@ func newIntake(g *Guard, size int) *intake {
 // matched takes down the scene of an alert that is about to be sent.
 func (q *intake) matched(_ *rule.Match, he *host.Event, a *alert.Alert) bool {
 	q.pending = item{a, scene.New(he, a.Hostname)}
+	q.pending.scene.Killed = q.g.fast.about(he)
 	return true
 }
 

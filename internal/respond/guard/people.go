@@ -97,7 +97,11 @@ func (g *Guard) SetMode(who *evidence.Who, name string, m policy.Mode) error {
 	if err := g.store.Audit().Change(who, "policy mode", fmt.Sprintf("%s: %s to %s", name, p.Mode(), m)); err != nil {
 		return fmt.Errorf("the mode is not switched, as that cannot be written down: %w", err)
 	}
-	return set.SetMode(name, m)
+	if err := set.SetMode(name, m); err != nil {
+		return err
+	}
+	g.fast.apply()
+	return nil
 }
 
 // situation returns the last alert of an incident and its scene, as far as records tell.

@@ -35,6 +35,9 @@ func (r *reader) policy(n *yaml.Node) {
 	if other := r.set.Find(p.Name); other != nil {
 		r.fail(n, "policy %q is there already, at %s:%d", p.Name, other.Position.File, other.Position.Line)
 	}
+	if len(r.problems) == before {
+		r.checkFast(p)
+	}
 	if len(r.problems) > before {
 		return
 	}
@@ -168,6 +171,8 @@ var actionReaders map[Kind]func(r *reader, name, v *yaml.Node, a *Action)
 
 var actionNames []string
 
+var killTargets = []string{KillProcess, KillTree, KillContainer}
+
 func init() {
 	actionReaders = map[Kind]func(*reader, *yaml.Node, *yaml.Node, *Action){
 		Notify: func(r *reader, _, v *yaml.Node, a *Action) {
@@ -184,11 +189,24 @@ func init() {
 			r.optional(v, "stop", keys{"timeout": r.timeInto(&a.Timeout, "timeout")})
 		},
 		Kill: func(r *reader, name, v *yaml.Node, a *Action) {
-			targets := []string{KillProcess, KillTree, KillContainer}
-			if v == nil {
-				r.fail(name, "kill needs what to kill: %s", strings.Join(targets, ", "))
-			} else if i := r.word(v, "target of kill", targets); i >= 0 {
-				a.Target = targets[i]
+			target := func(v *yaml.Node) {
+				if i := r.word(v, "target of kill", killTargets); i >= 0 {
+					a.Target = killTargets[i]
+				}
+			}
+			switch {
+			case v != nil && v.Kind == yaml.MappingNode:
+				r.mapping(v, "kill", keys{"target": target, "fast": func(v *yaml.Node) {
+					r.boolInto(&a.Fast, "kill.fast")(v)
+					a.fastAt, a.fastLine = r.position(v), r.line(v.Line)
+				}})
+				if !has(v, "target") {
+					r.fail(v, "kill needs its target: %s", strings.Join(killTargets, ", "))
+				}
+			case v == nil:
+				r.fail(name, "kill needs what to kill: %s", strings.Join(killTargets, ", "))
+			default:
+				target(v)
 			}
 		},
 		Isolate: func(r *reader, _, v *yaml.Node, a *Action) { r.optional(v, "isolate", r.forKeys(a)) },

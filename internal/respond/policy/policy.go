@@ -130,6 +130,11 @@ type Action struct {
 	For     time.Duration // Pause and Isolate are undone after it, never if 0
 	Command string        // of Run, for /bin/sh -c
 	Timeout time.Duration // 30 s if 0; of Stop also how long the container may take to end by itself
+	// Fast has the kernel kill the process at the event itself, see Set.FastKills.
+	Fast bool
+
+	fastAt   rule.Position // where the file says so
+	fastLine string
 }
 
 // String returns the action in a few words: "kill process".
@@ -142,6 +147,9 @@ func (a Action) String() string {
 		s += " " + a.Command
 	case len(a.Outputs) > 0:
 		s += " " + strings.Join(a.Outputs, ", ")
+	}
+	if a.Fast {
+		s += " in the kernel"
 	}
 	if a.For > 0 {
 		s += fmt.Sprintf(" for %v", a.For)

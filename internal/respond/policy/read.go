@@ -56,12 +56,21 @@ type reader struct {
 
 // fail records an error at a node.
 func (r *reader) fail(n *yaml.Node, format string, args ...any) *Problem {
-	p := &Problem{Position: r.position(n), Message: fmt.Sprintf(format, args...)}
-	if i := n.Line - 1; i >= 0 && i < len(r.lines) {
-		p.Line = strings.TrimRight(r.lines[i], "\r")
-	}
+	return r.failAt(r.position(n), format, args...)
+}
+
+func (r *reader) failAt(at rule.Position, format string, args ...any) *Problem {
+	p := &Problem{Position: at, Message: fmt.Sprintf(format, args...), Line: r.line(at.Line)}
 	r.problems = append(r.problems, p)
 	return p
+}
+
+// line returns a line of the file, "" if there is none.
+func (r *reader) line(number int) string {
+	if i := number - 1; i >= 0 && i < len(r.lines) {
+		return strings.TrimRight(r.lines[i], "\r")
+	}
+	return ""
 }
 
 func (r *reader) position(n *yaml.Node) rule.Position {

@@ -31,6 +31,17 @@ type Scene struct {
 	// Root is the index of the process at which the tree begins: in a container
 	// the topmost ancestor inside it, on the host the topmost one of the session.
 	Root int `json:"root"`
+	// Killed is what the kernel did at the event itself, nil for nothing.
+	Killed *Killed `json:"-"`
+}
+
+// Killed is a process that the kernel killed by itself.
+type Killed struct {
+	// Act is the time of the event, as events have it.
+	Act uint64
+	// Ended is closed when the process has ended, After so long after the event.
+	Ended chan struct{}
+	After time.Duration
 }
 
 // Process is a process as far as it was known then.
@@ -97,7 +108,7 @@ func New(he *host.Event, hostname string) *Scene {
 		return s
 	}
 	t = t.Leader
-	s.Container = containerOf(t.Container)
+	s.Container = ContainerOf(t.Container)
 	session := t.SID
 	for p := t; p != nil && len(s.Processes) < maxAncestors; p = p.Parent {
 		inside := p.ContainerID() == t.ContainerID()
@@ -133,7 +144,8 @@ func processOf(t *host.Thread) Process {
 	return p
 }
 
-func containerOf(c *host.Container) *Container {
+// ContainerOf copies a container's facts, nil of nil.
+func ContainerOf(c *host.Container) *Container {
 	if c == nil {
 		return nil
 	}

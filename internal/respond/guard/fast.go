@@ -1,0 +1,260 @@
+package guard
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"rollcage/internal/observe/event"
+	"rollcage/internal/observe/host"
+	"rollcage/internal/observe/probe"
+	"rollcage/internal/respond/alert"
+	"rollcage/internal/respond/policy"
+	"rollcage/internal/respond/scene"
+)
+
+// Killer is a kernel that answers acts by itself. [probe.Probe] is one.
+type Killer interface {
+	SetKills([]probe.Kill) error
+}
+
+// fast keeps up what the kernel kills by itself: for each policy that wants it, in the cgroups of the containers that are in its
+// scope, may be acted on, and are known by name.
+//
+// A cgroup is one that a thread of the container was seen in, so that what is nested in the container and another one
+// to rules is another one to the kernel as well. Where the kernel does nothing, user space acts as ever.
+type fast struct {
+	g      *Guard
+	finder *probe.CgroupFinder
+	kick   chan struct{}
+
+	mu     sync.Mutex
+	places map[string]*place // by path in the finder's hierarchy
+	killed map[int64]*scene.Killed
+	set    bool // the kernel has kills
+	lastID int
+
+	watching atomic.Int32 // how many in killed
+	state    *host.State  // the goroutine of the events alone
+}
+
+// place is a cgroup of a container.
+type place struct {
+	id        uint64
+	container *scene.Container
+}
+
+func newFast(g *Guard) *fast {
+	f := &fast{g: g, kick: make(chan struct{}, 1), places: map[string]*place{}, killed: map[int64]*scene.Killed{}}
+	if g.opts.Killer == nil {
+		return f
+	}
+	var err error
+	if f.finder, err = probe.NewCgroupFinder(); err != nil {
+		g.log.Warn("the kernel will not kill by itself", "error", err)
+	}
+	return f
+}
+
+// changed has the kills made again.
+func (f *fast) changed() {
+	select {
+	case f.kick <- struct{}{}:
+	default:
+	}
+}
+
+// loaded takes down where containers are. The goroutine of the events calls it, as seen and told.
+func (f *fast) loaded(st *host.State) {
+	f.state = st
+	if f.finder == nil {
+		return
+	}
+	for t := range st.Threads() {
+		f.place(t)
+	}
+}
+
+// seen is told of each event.
+func (f *fast) seen(he *host.Event) {
+	if f.finder == nil {
+		return
+	}
+	switch he.Type() {
+	case event.SYSCALL_EXECVE_19_X:
+		if he.Thread != nil {
+			f.place(he.Thread)
+		}
+	case event.PROCEXIT_1_E:
+		if f.watching.Load() > 0 {
+			f.ended(he)
+		}
+	case event.CONTAINER_JSON_E, event.CONTAINER_JSON_2_E, event.ASYNCEVENT_E:
+		f.refresh()
+	}
+}
+
+func (f *fast) place(t *host.Thread) {
+	if t.Container == nil {
+		return
+	}
+	path := f.finder.Path(t.Cgroups)
+	f.mu.Lock()
+	known := f.places[path]
+	f.mu.Unlock()
+	if path == "" || known != nil && known.container.ID == t.Container.ID {
+		return
+	}
+	// What tells the container must be this cgroup, not that of another controller.
+	if id, _, _, ok := host.ContainerFromCgroups("memory=" + path + "\x00"); !ok || id != t.Container.ID {
+		return
+	}
+	id, err := f.finder.ID(path)
+	if err != nil {
+		return // gone already, or not to be seen from here
+	}
+	f.mu.Lock()
+	f.places[path] = &place{id, scene.ContainerOf(t.Container)}
+	f.mu.Unlock()
+	f.changed()
+}
+
+// refresh takes over what runtimes told.
+func (f *fast) refresh() {
+	f.mu.Lock()
+	for path, p := range f.places {
+		if c := f.state.Container(p.container.ID); c != nil {
+			f.places[path] = &place{p.id, scene.ContainerOf(c)}
+		} else {
+			delete(f.places, path)
+		}
+	}
+	f.mu.Unlock()
+	f.changed()
+}
+
+// told is called with an event for which the kernel sent a signal, before it is judged.
+func (f *fast) told(ev *event.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.killed) >= 1024 {
+		clear(f.killed) // ends that were never seen
+	}
+	f.killed[ev.TID()] = &scene.Killed{Act: ev.Time(), Ended: make(chan struct{})}
+	f.watching.Store(int32(len(f.killed)))
+}
+
+// ended notes the end of a process that the kernel killed.
+func (f *fast) ended(he *host.Event) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if k := f.killed[he.TID()]; k != nil && he.Time() >= k.Act {
+		k.After = time.Duration(he.Time() - k.Act)
+		close(k.Ended)
+		delete(f.killed, he.TID())
+		f.watching.Store(int32(len(f.killed)))
+	}
+}
+
+// about returns what the kernel did at an event, nil for nothing.
+func (f *fast) about(he *host.Event) *scene.Killed {
+	if f.watching.Load() == 0 {
+		return nil
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if k := f.killed[he.TID()]; k != nil && k.Act == he.Time() {
+		return k
+	}
+	return nil
+}
+
+// run makes the kills again when something changed, until done ends.
+func (f *fast) run(done <-chan struct{}) {
+	if f.finder == nil {
+		return
+	}
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-done:
+			return
+		case <-f.kick:
+		case <-tick.C:
+			f.prune()
+		}
+		f.apply()
+	}
+}
+
+// prune forgets cgroups that are gone.
+func (f *fast) prune() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for path, p := range f.places {
+		if id, err := f.finder.ID(path); err != nil || id != p.id {
+			delete(f.places, path)
+		}
+	}
+}
+
+// apply tells the kernel what to kill now. Nothing of before is left when it returns.
+func (f *fast) apply() {
+	if f.finder == nil {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	kills := f.kills()
+	if len(kills) == 0 && !f.set {
+		return
+	}
+	if err := f.g.opts.Killer.SetKills(kills); err != nil {
+		f.g.log.Error("the kernel does not kill by itself; user space does", "error", err)
+		kills = nil
+	}
+	f.set = len(kills) > 0
+}
+
+// kills returns one for each program, with the cgroups of all policies that want it. IDs are never used again.
+func (f *fast) kills() []probe.Kill {
+	if f.g.opts.DryRun {
+		return nil
+	}
+	set := f.g.Policies()
+	wanted, errs := set.FastKills(f.g.agent.Running())
+	for _, err := range errs {
+		f.g.log.Error("the kernel does not kill by itself; user space does", "error", err)
+	}
+	byProgram := map[[2]string][]uint64{}
+	for _, w := range wanted {
+		ids := f.covered(w.Policy)
+		for _, exe := range w.Exes {
+			byProgram[[2]string{exe, ""}] = append(byProgram[[2]string{exe, ""}], ids...)
+		}
+		for _, name := range w.Names {
+			byProgram[[2]string{"", name}] = append(byProgram[[2]string{"", name}], ids...)
+		}
+	}
+	var kills []probe.Kill
+	for k, ids := range byProgram {
+		if len(ids) == 0 {
+			continue
+		}
+		f.lastID++
+		kills = append(kills, probe.Kill{ID: f.lastID, Types: []event.Type{event.SYSCALL_EXECVE_19_X}, Exe: k[0], Comm: k[1], Cgroups: ids})
+	}
+	return kills
+}
+
+// covered returns the cgroups of containers that a policy is about and that may be acted on.
+func (f *fast) covered(p *policy.Policy) (ids []uint64) {
+	host := alert.Hostname()
+	for _, at := range f.places {
+		if at.container.Name != "" && p.Covers(at.container, host) && f.g.runner.Protected(at.container, host) == nil {
+			ids = append(ids, at.id)
+		}
+	}
+	return ids
+}
