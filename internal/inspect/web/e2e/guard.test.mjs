@@ -116,10 +116,10 @@ test('a capture is opened from its incident, its link opens it again, and its al
   await page.getByLabel('only those with alerts').check({ timeout: 120_000 })
   await page.locator('.pin').first().waitFor()
   await picture(page, 'capture-pins')
-  await page.keyboard.press('9')
+  await page.getByRole('button', { name: 'Alerts', exact: true }).click()
   await page.getByText('rules ran').waitFor()
   await accessible(page, 'alerts')
-  await page.keyboard.press('i')
+  await page.getByRole('button', { name: 'Incidents', exact: true }).click()
   await page.locator('main table').first().waitFor()
 })
 
