@@ -9,7 +9,8 @@ import (
 )
 
 // containerFields are the fields of the container of the event's thread. What
-// the runtime says of it is missing until it is known, and on the host.
+// the runtime says of it is missing until it is known, and on the host; what it
+// says of image, addresses and mounts is empty instead.
 var containerFields = []Def{
 	{Name: "container.id", Type: str, Flags: Suggested, Scope: ScopeProcess, Doc: "First 12 characters of the container's id, or host.",
 		Example: "container.id != host", bind: inContainer(onHost, func(c *host.Container) string { return c.ID })},
@@ -18,15 +19,15 @@ var containerFields = []Def{
 	{Name: "container.name", Type: str, Flags: Suggested, Scope: ScopeProcess, Doc: "Name of the container, or host.",
 		Example: "container.name = web", bind: inContainer(onHost, func(c *host.Container) string { return c.Name })},
 	{Name: "container.image", Type: str, Scope: ScopeProcess, Doc: "Image of the container as it was asked for.",
-		Example: "container.image = nginx:1.27", bind: containerText(func(c *host.Container) string { return c.Image })},
+		Example: "container.image = nginx:1.27", bind: containerWord(func(c *host.Container) string { return c.Image })},
 	{Name: "container.image.id", Type: str, Scope: ScopeProcess, Doc: "Id of the image.",
-		Example: "container.image.id startswith 6f7e2741b66b", bind: containerText(func(c *host.Container) string { return c.ImageID })},
+		Example: "container.image.id startswith 6f7e2741b66b", bind: containerWord(func(c *host.Container) string { return c.ImageID })},
 	{Name: "container.type", Type: str, Scope: ScopeProcess, Doc: "Runtime of the container, for instance docker or containerd, or host.",
 		Example: "container.type = docker", bind: inContainer(onHost, containerType)},
 	{Name: "container.privileged", Type: boolean, Scope: ScopeProcess, Doc: "Whether the container runs privileged.",
 		Example: "container.privileged = true", bind: containerTruth(func(c *host.Container) bool { return c.Privileged })},
 	{Name: "container.mounts", Type: str, Scope: ScopeProcess, Doc: "Mounts of the container as source:destination:mode:writable:propagation, joined by commas.",
-		Example: "container.mounts contains /var/run/docker.sock", bind: containerBuilt(appendMounts)},
+		Example: "container.mounts contains /var/run/docker.sock", bind: containerList(appendMounts)},
 	{Name: "container.mount", Type: str, Args: argEither | ArgRequired, Scope: ScopeProcess, Doc: "One mount of the container, by number or by a pattern of its source.",
 		Example: "container.mount[0] startswith /proc", bind: mount(bySource, appendMount)},
 	{Name: "container.mount.source", Type: str, Args: argEither | ArgRequired, Scope: ScopeProcess, Doc: "Source of a mount, by number or by a pattern of its destination.",
@@ -40,11 +41,11 @@ var containerFields = []Def{
 	{Name: "container.mount.propagation", Type: str, Args: argEither | ArgRequired, Scope: ScopeProcess, Doc: "Propagation of a mount, by number or by a pattern of its source.",
 		Example: "container.mount.propagation[0] = rshared", bind: mount(bySource, func(b []byte, m *host.Mount) []byte { return append(b, m.Propagation...) })},
 	{Name: "container.image.repository", Type: str, Flags: Suggested, Scope: ScopeProcess, Doc: "Repository of the image.",
-		Example: "container.image.repository = docker.io/library/nginx", bind: containerText(func(c *host.Container) string { return c.ImageRepo })},
+		Example: "container.image.repository = docker.io/library/nginx", bind: containerWord(func(c *host.Container) string { return c.ImageRepo })},
 	{Name: "container.image.tag", Type: str, Flags: Suggested, Scope: ScopeProcess, Doc: "Tag of the image.",
-		Example: "container.image.tag = latest", bind: containerText(func(c *host.Container) string { return c.ImageTag })},
+		Example: "container.image.tag = latest", bind: containerWord(func(c *host.Container) string { return c.ImageTag })},
 	{Name: "container.image.digest", Type: str, Scope: ScopeProcess, Doc: "Digest of the image in its registry.",
-		Example: `container.image.digest startswith "sha256:"`, bind: containerText(func(c *host.Container) string { return c.ImageDigest })},
+		Example: `container.image.digest startswith "sha256:"`, bind: containerWord(func(c *host.Container) string { return c.ImageDigest })},
 	{Name: "container.healthcheck", Type: str, Flags: Deprecated, Scope: ScopeProcess, Doc: "Never has a value.",
 		Example: "not container.healthcheck exists", bind: never},
 	{Name: "container.liveness_probe", Type: str, Flags: Deprecated, Scope: ScopeProcess, Doc: "Never has a value.",
@@ -56,9 +57,9 @@ var containerFields = []Def{
 	{Name: "container.duration", Type: ns, Doc: "Nanoseconds since the container was started.",
 		Example: "container.duration < 60000000000", bind: number(containerAge)},
 	{Name: "container.ip", Type: str, Scope: ScopeProcess, Doc: "IPv4 address of the container.",
-		Example: "container.ip = 172.17.0.2", bind: containerText(func(c *host.Container) string { return c.IP })},
+		Example: "container.ip = 172.17.0.2", bind: containerWord(func(c *host.Container) string { return c.IP })},
 	{Name: "container.cni.json", Type: str, Scope: ScopeProcess, Doc: "What the network plugin said of the container, as JSON.",
-		Example: "container.cni.json contains eth0", bind: containerText(func(c *host.Container) string { return c.CNI })},
+		Example: "container.cni.json contains eth0", bind: containerWord(func(c *host.Container) string { return c.CNI })},
 	{Name: "container.host_pid", Type: boolean, Scope: ScopeProcess, Doc: "Whether the container shares the host's pid namespace.",
 		Example: "container.host_pid = true", bind: containerTruth(func(c *host.Container) bool { return c.HostPID })},
 	{Name: "container.host_network", Type: boolean, Scope: ScopeProcess, Doc: "Whether the container shares the host's network.",
@@ -112,6 +113,20 @@ func inContainer(outside string, read func(c *host.Container) string) binder {
 
 func containerText(read func(c *host.Container) string) binder { return inContainer("", read) }
 
+// containerWord binds a text that is empty, not missing, on the host and where
+// the runtime did not tell it: so it is in the container plugin of Falco, and
+// conditions like container.image.repository != web, which are false where
+// there is no value, hold for those processes too.
+func containerWord(read func(c *host.Container) string) binder {
+	return text(func(e *host.Event) (string, bool) {
+		c := containerOf(e)
+		if c == nil {
+			return "", e.Thread != nil
+		}
+		return read(c), true
+	})
+}
+
 // containerFact binds a text that a container may lack.
 func containerFact(read func(c *host.Container) string) binder {
 	return text(func(e *host.Event) (string, bool) {
@@ -150,6 +165,17 @@ func containerBuilt(read func(b []byte, c *host.Container) []byte) binder {
 		}
 		b = read(b, c)
 		return b, len(b) > 0
+	})
+}
+
+// containerList binds a text of many parts that is empty where there are none, as containerWord.
+func containerList(read func(b []byte, c *host.Container) []byte) binder {
+	return built(func(b []byte, e *host.Event, _ *Style) ([]byte, bool) {
+		c := containerOf(e)
+		if c == nil || !c.Known {
+			return b, e.Thread != nil
+		}
+		return read(b, c), true
 	})
 }
 
