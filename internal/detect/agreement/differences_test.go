@@ -95,6 +95,9 @@ var differences029 = []difference{
 	{"no user", "evt.arg.loginuid", func(_ *pair, ours, theirs string) bool {
 		return ours == "-1(<NONE>)" && theirs == "-1"
 	}},
+	{"image of the host", "container.image", func(p *pair, ours, theirs string) bool {
+		return p.ours.get("container.id") == "host" && ours == "" && theirs == missing
+	}},
 }
 
 var (
