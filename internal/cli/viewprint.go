@@ -126,7 +126,7 @@ func (f *feed) interest() event.Interest {
 			i = event.Interest{Syscalls: sel.Codes, Types: sel.Types}
 		}
 	}
-	i.Latency = f.table != nil // many rank by it
+	i.Latency = f.table != nil || f.node != nil && filter.UsesLatency(f.node) // many tables rank by it
 	return i
 }
 
