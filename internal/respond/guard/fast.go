@@ -24,113 +24,23 @@ type Killer interface {
 // A cgroup is one that a thread of the container was seen in, so that what is nested in the container and another one
 // to rules is another one to the kernel as well. Where the kernel does nothing, user space acts as ever.
 type fast struct {
-	g      *Guard
-	finder *probe.CgroupFinder
-	kick   chan struct{}
+	g *Guard
 
 	mu     sync.Mutex
-	places map[string]*place // by path in the finder's hierarchy
 	killed map[int64]*scene.Killed
 	set    bool // the kernel has kills
 	lastID int
 
 	watching atomic.Int32 // how many in killed
-	state    *host.State  // the goroutine of the events alone
 }
 
-// place is a cgroup of a container.
-type place struct {
-	id        uint64
-	container *scene.Container
-}
-
-func newFast(g *Guard) *fast {
-	f := &fast{g: g, kick: make(chan struct{}, 1), places: map[string]*place{}, killed: map[int64]*scene.Killed{}}
-	if g.opts.Killer == nil {
-		return f
-	}
-	var err error
-	if f.finder, err = probe.NewCgroupFinder(); err != nil {
-		g.log.Warn("the kernel will not kill by itself", "error", err)
-	}
-	return f
-}
-
-// changed has the kills made again.
-func (f *fast) changed() {
-	select {
-	case f.kick <- struct{}{}:
-	default:
-	}
-}
-
-// loaded takes down where containers are. The goroutine of the events calls it, as seen and told.
-func (f *fast) loaded(st *host.State) {
-	f.state = st
-	if f.finder == nil {
-		return
-	}
-	for t := range st.Threads() {
-		f.place(t)
-	}
-}
+func newFast(g *Guard) *fast { return &fast{g: g, killed: map[int64]*scene.Killed{}} }
 
 // seen is told of each event.
 func (f *fast) seen(he *host.Event) {
-	if f.finder == nil {
-		return
+	if he.Type() == event.PROCEXIT_1_E && f.watching.Load() > 0 {
+		f.ended(he)
 	}
-	switch he.Type() {
-	case event.SYSCALL_EXECVE_19_X:
-		if he.Thread != nil {
-			f.place(he.Thread)
-		}
-	case event.PROCEXIT_1_E:
-		if f.watching.Load() > 0 {
-			f.ended(he)
-		}
-	case event.CONTAINER_JSON_E, event.CONTAINER_JSON_2_E, event.ASYNCEVENT_E:
-		f.refresh()
-	}
-}
-
-func (f *fast) place(t *host.Thread) {
-	if t.Container == nil {
-		return
-	}
-	path := f.finder.Path(t.Cgroups)
-	f.mu.Lock()
-	known := f.places[path]
-	f.mu.Unlock()
-	if path == "" || known != nil && known.container.ID == t.Container.ID {
-		return
-	}
-	// What tells the container must be this cgroup, not that of another controller.
-	if id, _, _, ok := host.ContainerFromCgroups("memory=" + path + "\x00"); !ok || id != t.Container.ID {
-		return
-	}
-	id, err := f.finder.ID(path)
-	if err != nil {
-		return // gone already, or not to be seen from here
-	}
-	f.mu.Lock()
-	f.places[path] = &place{id, scene.ContainerOf(t.Container)}
-	f.mu.Unlock()
-	f.changed()
-}
-
-// refresh takes over what runtimes told.
-func (f *fast) refresh() {
-	f.mu.Lock()
-	for path, p := range f.places {
-		if c := f.state.Container(p.container.ID); c != nil {
-			f.places[path] = &place{p.id, scene.ContainerOf(c)}
-		} else {
-			delete(f.places, path)
-		}
-	}
-	f.mu.Unlock()
-	f.changed()
 }
 
 // told is called with an event for which the kernel sent a signal, before it is judged.
@@ -169,39 +79,9 @@ func (f *fast) about(he *host.Event) *scene.Killed {
 	return nil
 }
 
-// run makes the kills again when something changed, until done ends.
-func (f *fast) run(done <-chan struct{}) {
-	if f.finder == nil {
-		return
-	}
-	tick := time.NewTicker(30 * time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-done:
-			return
-		case <-f.kick:
-		case <-tick.C:
-			f.prune()
-		}
-		f.apply()
-	}
-}
-
-// prune forgets cgroups that are gone.
-func (f *fast) prune() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for path, p := range f.places {
-		if id, err := f.finder.ID(path); err != nil || id != p.id {
-			delete(f.places, path)
-		}
-	}
-}
-
 // apply tells the kernel what to kill now. Nothing of before is left when it returns.
 func (f *fast) apply() {
-	if f.finder == nil {
+	if f.g.opts.Killer == nil || !f.g.places.found() {
 		return
 	}
 	f.mu.Lock()
@@ -251,10 +131,10 @@ func (f *fast) kills() []probe.Kill {
 // covered returns the cgroups of containers that a policy is about and that may be acted on.
 func (f *fast) covered(p *policy.Policy) (ids []uint64) {
 	host := alert.Hostname()
-	for _, at := range f.places {
-		if at.container.Name != "" && p.Covers(at.container, host) && f.g.runner.Protected(at.container, host) == nil {
-			ids = append(ids, at.id)
+	f.g.places.each(func(id uint64, c *scene.Container) {
+		if c.Name != "" && p.Covers(c, host) && f.g.runner.Protected(c, host) == nil {
+			ids = append(ids, id)
 		}
-	}
+	})
 	return ids
 }

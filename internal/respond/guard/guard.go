@@ -75,6 +75,7 @@ type Guard struct {
 	intake   *intake
 	lanes    *lanes
 	pressure *pressure
+	places   *places
 	fast     *fast
 
 	policies atomic.Pointer[policy.Set]
@@ -145,6 +146,7 @@ func (g *Guard) open() (err error) {
 	}); err != nil {
 		return err
 	}
+	g.places = newPlaces(g)
 	g.fast = newFast(g)
 	g.lanes = newLanes(g)
 	g.intake = newIntake(g, g.opts.QueueAlerts)
@@ -161,13 +163,14 @@ func (g *Guard) open() (err error) {
 
 // loaded and applied tell the black box of the state. The goroutine of the events calls them.
 func (g *Guard) loaded(st *host.State) {
-	g.fast.loaded(st)
+	g.places.loaded(st)
 	if g.opts.Box != nil {
 		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter, MaxLog: 32 << 20}))
 	}
 }
 
 func (g *Guard) applied(he *host.Event) {
+	g.places.seen(he)
 	g.fast.seen(he)
 	if r := g.recorder.Load(); r != nil {
 		r.Note(he)
@@ -190,7 +193,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { g.intake.run() })
 	beside.Go(func() { g.tend(ctx) })
-	beside.Go(func() { g.fast.run(ctx.Done()) })
+	beside.Go(func() { g.places.run(ctx.Done(), g.fast.apply) })
 	beside.Go(func() { g.pressure.run(ctx) })
 	err := g.agent.Run(ctx)
 	cancel()
