@@ -136,6 +136,9 @@ func runEvidenceList(w io.Writer, opts *evidenceListOptions) error {
 		if s.Open {
 			state = "open"
 		}
+		if s.Part > 1 {
+			state = strings.TrimSpace(fmt.Sprintf("%s part %d of %s:", state, s.Part, s.Origin))
+		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.ID, s.Worst, printable(where), plural(s.Alerts, "alert"),
 			plural(s.Captures, "capture"), plural(s.Actions, "action"), strings.TrimSpace(state+" "+printable(strings.Join(s.Rules, ", "))))
 	}

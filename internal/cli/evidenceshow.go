@@ -104,7 +104,7 @@ func (p *incidentPrinter) record(r *evidence.Record) error {
 	switch r.Kind {
 	case evidence.KindOpened:
 		return decodeInto(r, func(o *evidence.Opened) {
-			line("on %s%s", o.Host, describeContainer(o.Container))
+			line("on %s%s%s", o.Host, describeContainer(o.Container), describePart(o.Continues, o.Origin, o.Part))
 		})
 	case evidence.KindProcess:
 		return decodeInto(r, func(q *scene.Process) {
@@ -146,6 +146,14 @@ func (p *incidentPrinter) record(r *evidence.Record) error {
 		return decodeInto(r, func(c *evidence.Closed) { line("%s", c.Reason) })
 	}
 	return nil
+}
+
+// describePart says of which incident one is a part, if it is of another one.
+func describePart(continues, origin string, part int) string {
+	if continues == "" {
+		return ""
+	}
+	return fmt.Sprintf(", continues %s, part %d of %s", continues, part, origin)
 }
 
 func describeContainer(c *scene.Container) string {

@@ -178,19 +178,17 @@ func (a *Audit) load() error {
 		if err == nil && err2 == nil && os.SameFile(here, there) && here.Size() == a.log.size {
 			return nil
 		}
-		a.log.file.Close()
-		a.slot.Close()
 	}
-	a.log, a.slot = chain{head: seed("audit")}, nil
+	a.forget()
 	slot, err := disk.OpenSlot(filepath.Join(a.dir, "audit.head"))
 	if err != nil {
 		return err
 	}
-	a.slot = slot
 	f, err := os.OpenFile(a.path(), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return err
+		return errors.Join(err, slot.Close())
 	}
+	a.slot = slot
 	a.log.file = f
 	line, end, err := tailOf(f)
 	if err == nil && end > 0 {
@@ -198,10 +196,24 @@ func (a *Audit) load() error {
 	} else if err == nil {
 		err = a.begin()
 	}
-	if err != nil {
-		return err
+	if err == nil {
+		err = a.compareHead()
 	}
-	return a.compareHead()
+	if err != nil {
+		a.forget() // half of it is known: the next time it is read again
+	}
+	return err
+}
+
+// forget closes what is open, if anything is, so that load begins anew.
+func (a *Audit) forget() {
+	if a.log.file != nil {
+		a.log.file.Close()
+	}
+	if a.slot != nil {
+		a.slot.Close()
+	}
+	a.log, a.slot = chain{head: seed("audit")}, nil
 }
 
 // resume goes on after the last whole line. Whether all lines before it are
@@ -222,7 +234,12 @@ func (a *Audit) resume(line []byte, end int64) error {
 // setAside starts a new file when the end of the old one is no record. It goes
 // on from the noted head, so that Verify finds the gap.
 func (a *Audit) setAside(reason error) error {
-	old := fmt.Sprintf("%s.broken-%d", a.path(), time.Now().Unix())
+	// The time of day may come twice, and nothing is to be replaced.
+	now := time.Now().UTC().Format("20060102T150405Z")
+	old := fmt.Sprintf("%s.broken-%s", a.path(), now)
+	for n := 2; exists(old); n++ {
+		old = fmt.Sprintf("%s.broken-%s-%d", a.path(), now, n)
+	}
 	if err := os.Rename(a.path(), old); err != nil {
 		return err
 	}

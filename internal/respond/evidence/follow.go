@@ -81,6 +81,6 @@ func (s *Store) Finish(id string, who *Who, reason string) error {
 	if err := s.audit.Append(auditChange, &Entry{Who: who, Act: "close", Incident: id, Detail: reason}); err != nil {
 		return err
 	}
-	s.end(in, reason)
+	s.end(in, Closed{Reason: reason})
 	return nil
 }

@@ -24,7 +24,7 @@ type incident struct {
 	actors   map[scene.Key]bool   // processes that alerts were about
 	touched  time.Time            // when the last alert came, by a clock that nobody sets
 	anchored uint64               // records that the audit log knows of
-	dropped  int                  // alerts beyond the bound
+	opened   Opened
 }
 
 // maxActors bounds the processes that an incident remembers.
@@ -80,9 +80,9 @@ func (s *Store) finishBeginnings() error {
 	return nil
 }
 
-// start writes the first record.
-func (in *incident) start(a *alert.Alert, sc *scene.Scene) error {
-	o := Opened{Version: 1, Incident: in.id, Host: a.Hostname}
+// opening says how an incident begins that an alert is the first of.
+func opening(a *alert.Alert, sc *scene.Scene) Opened {
+	o := Opened{Version: 1, Host: a.Hostname}
 	if sc != nil {
 		o.Container = sc.Container
 		if tree := sc.Tree(); len(tree) > 0 {
@@ -91,6 +91,12 @@ func (in *incident) start(a *alert.Alert, sc *scene.Scene) error {
 	} else if id := containerField(a); id != "" {
 		o.Container = &scene.Container{ID: id}
 	}
+	return o
+}
+
+// start writes the first record.
+func (in *incident) start(o Opened) error {
+	o.Incident = in.id
 	if err := in.append(KindOpened, &o); err != nil {
 		return err
 	}
@@ -132,6 +138,7 @@ func (in *incident) replay(r *Record) error {
 		if err := json.Unmarshal(r.Data, &o); err != nil {
 			return err
 		}
+		in.opened = o
 		if o.Root != nil {
 			key := o.Root.Key()
 			in.root = &key
@@ -184,13 +191,8 @@ func (in *incident) takes(a *alert.Alert, sc *scene.Scene, window time.Duration)
 }
 
 // add writes an alert and the processes that were not known yet.
-func (in *incident) add(a *alert.Alert, sc *scene.Scene, most int) error {
+func (in *incident) add(a *alert.Alert, sc *scene.Scene) error {
 	in.touched = time.Now()
-	if in.sum.Alerts >= most {
-		in.dropped++
-		in.sum.Last = a.Time
-		return nil
-	}
 	r := AlertRecord{Alert: alert.AppendRecord(nil, a)}
 	if sc != nil {
 		for i := range sc.Processes {

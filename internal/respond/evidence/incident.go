@@ -44,6 +44,11 @@ type Opened struct {
 	Host      string           `json:"host"`
 	Container *scene.Container `json:"container,omitempty"` // none on the host
 	Root      *scene.Process   `json:"root,omitempty"`      // where the process tree begins
+	// Continues is the incident that was full and goes on in this one, Origin the
+	// first of them all and Part the number of this one, from 2. All are empty in most.
+	Continues string `json:"continues,omitempty"`
+	Origin    string `json:"origin,omitempty"`
+	Part      int    `json:"part,omitempty"`
 }
 
 // AlertRecord is an alert with the process that it is about.
@@ -96,6 +101,8 @@ type Note struct {
 // Closed ends an incident. Nothing follows but records of late actions.
 type Closed struct {
 	Reason string `json:"reason"`
+	// Next is the incident in which one that was full goes on.
+	Next string `json:"next,omitempty"`
 }
 
 // Summary is an incident in short.
@@ -115,9 +122,15 @@ type Summary struct {
 	Actions   int           `json:"actions"`
 	Failed    int           `json:"failed_actions"`
 	Open      bool          `json:"open"`
-	Bytes     int64         `json:"bytes"`   // of all its files
-	Records   uint64        `json:"records"` // and the size of their file:
-	Size      int64         `json:"-"`
+	// What Opened and Closed say of one that was full and goes on in another.
+	Continues string `json:"continues,omitempty"`
+	Origin    string `json:"origin,omitempty"`
+	Part      int    `json:"part,omitempty"`
+	Next      string `json:"next,omitempty"`
+
+	Bytes   int64  `json:"bytes"`   // of all its files
+	Records uint64 `json:"records"` // and the size of their file:
+	Size    int64  `json:"-"`
 }
 
 // maxRules bounds the list of rules in a summary.
@@ -137,6 +150,7 @@ func (s *Summary) apply(r *Record) error {
 		}
 		s.ID, s.Host, s.Open, s.Priority = o.Incident, o.Host, true, rule.Debug
 		s.First, s.Last = r.Time, r.Time
+		s.Continues, s.Origin, s.Part = o.Continues, o.Origin, o.Part
 		if c := o.Container; c != nil {
 			s.Container, s.Name, s.Image = c.ID, c.Name, c.Image
 		}
@@ -168,7 +182,11 @@ func (s *Summary) apply(r *Record) error {
 			s.Failed++
 		}
 	case KindClosed:
-		s.Open = false
+		var c Closed
+		if err := json.Unmarshal(r.Data, &c); err != nil {
+			return err
+		}
+		s.Open, s.Next = false, c.Next
 	}
 	return nil
 }

@@ -27,17 +27,17 @@ type index struct {
 
 const (
 	indexName    = "index.sqlite"
-	indexVersion = 1
+	indexVersion = 2
 )
 
 const schema = `
 CREATE TABLE incidents (
 	id TEXT PRIMARY KEY, host TEXT, first INTEGER, last INTEGER, container TEXT, name TEXT, image TEXT, priority INTEGER,
 	rules TEXT, alerts INTEGER, captures INTEGER, actions INTEGER, failed INTEGER, open INTEGER, bytes INTEGER,
-	records INTEGER, size INTEGER
+	records INTEGER, size INTEGER, continues TEXT, origin TEXT, part INTEGER, next TEXT
 ) STRICT;
 CREATE INDEX incidents_last ON incidents (last);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 `
 
 // openIndex opens the index in a folder and brings it up to date. One that
@@ -183,9 +183,10 @@ func (x *index) put(s *Summary) error {
 	if err != nil {
 		return err
 	}
-	_, err = x.db.Exec("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+	_, err = x.db.Exec("INSERT OR REPLACE INTO incidents VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
 		s.ID, s.Host, s.First.UnixNano(), s.Last.UnixNano(), s.Container, s.Name, s.Image, int(s.Priority), string(rules),
-		s.Alerts, s.Captures, s.Actions, s.Failed, s.Open, s.Bytes, int64(s.Records), s.Size)
+		s.Alerts, s.Captures, s.Actions, s.Failed, s.Open, s.Bytes, int64(s.Records), s.Size,
+		s.Continues, s.Origin, s.Part, s.Next)
 	return err
 }
 
@@ -259,7 +260,8 @@ func scanSummary(rows *sql.Rows) (*Summary, error) {
 	var priority int
 	var rules string
 	if err := rows.Scan(&s.ID, &s.Host, &first, &last, &s.Container, &s.Name, &s.Image, &priority, &rules,
-		&s.Alerts, &s.Captures, &s.Actions, &s.Failed, &s.Open, &s.Bytes, &records, &s.Size); err != nil {
+		&s.Alerts, &s.Captures, &s.Actions, &s.Failed, &s.Open, &s.Bytes, &records, &s.Size,
+		&s.Continues, &s.Origin, &s.Part, &s.Next); err != nil {
 		return nil, err
 	}
 	s.First, s.Last = time.Unix(0, first), time.Unix(0, last)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +17,9 @@ const (
 	// settle is how long an incident must be past its age before it goes: a
 	// clock that is wrong for a while deletes nothing.
 	settle = time.Hour
+	// settleDoubted is that when the clock was set forward by more than doubtful meanwhile.
+	settleDoubted = 24 * time.Hour
+	doubtful      = time.Hour
 )
 
 // Tend closes the incidents whose time is over and removes those that are too
@@ -35,52 +39,122 @@ func (s *Store) Tend() error {
 func (s *Store) sweep() {
 	for _, in := range s.open {
 		if time.Since(in.touched) > s.opts.Window {
-			s.end(in, "no further alert")
+			s.end(in, Closed{Reason: "no further alert"})
 		}
 	}
 }
 
-// retain removes closed incidents, the oldest first, that are older than MaxAge, and
-// while all together are larger than MaxBytes. It is called with mu held.
+// retain removes closed incidents that are older than MaxAge, and others while
+// all together are larger than MaxBytes. It is called with mu held.
 func (s *Store) retain(now time.Time) error {
 	list, err := s.index.list(Filter{})
 	if err != nil {
 		return err
 	}
+	slices.Reverse(list) // the oldest first
+	if list, err = s.retainByAge(list, now); err != nil {
+		return err
+	}
+	return s.retainBySize(list)
+}
+
+// retainByAge removes what is too old, and returns the rest.
+func (s *Store) retainByAge(list []*Summary, now time.Time) (left []*Summary, err error) {
+	if s.opts.MaxAge <= 0 {
+		return list, nil
+	}
+	patience := s.patience(now)
+	overdue := map[string]time.Time{}
+	for _, sum := range list {
+		if sum.Open || now.Sub(sum.Last) <= s.opts.MaxAge {
+			left = append(left, sum)
+			continue
+		}
+		since, known := s.overdue[sum.ID]
+		if !known {
+			since = now
+		}
+		if now.Sub(since) < patience {
+			overdue[sum.ID] = since
+			left = append(left, sum)
+			continue
+		}
+		if err := s.remove(sum, "older than "+s.opts.MaxAge.String()); err != nil {
+			return left, err
+		}
+	}
+	s.overdue = overdue
+	return left, nil
+}
+
+// patience returns how long an incident must be too old. When the wall clock
+// was set forward it may be wrong, and somebody gets the time to find that out.
+func (s *Store) patience(now time.Time) time.Duration {
+	ahead := now.Round(0).Sub(s.opened.Round(0)) - now.Sub(s.opened)
+	if ahead-s.ahead > doubtful {
+		s.doubted = now
+		s.opts.Log.Warn("evidence: the clock was set forward; nothing is removed because of its age for a day", "by", (ahead - s.ahead).Round(time.Second))
+	}
+	s.ahead = ahead
+	if !s.doubted.IsZero() && now.Sub(s.doubted) < settleDoubted {
+		return settleDoubted
+	}
+	return settle
+}
+
+// retainBySize removes incidents while all are too large. list is sorted, the oldest first.
+func (s *Store) retainBySize(list []*Summary) error {
+	if s.opts.MaxBytes <= 0 {
+		return nil
+	}
 	var total int64
 	for _, sum := range list {
 		total += sum.Bytes
 	}
-	overdue := map[string]time.Time{}
-	for i := len(list) - 1; i >= 0; i-- {
-		sum := list[i]
+	for total > s.opts.MaxBytes {
+		i := expendable(list, s.opts.MaxBytes/2)
+		if i < 0 {
+			return nil
+		}
+		if err := s.remove(list[i], fmt.Sprintf("more than %d bytes of evidence", s.opts.MaxBytes)); err != nil {
+			return err
+		}
+		total -= list[i].Bytes
+		list = slices.Delete(list, i, i+1)
+	}
+	return nil
+}
+
+// expendable returns which of the incidents goes first, -1 if none may: the
+// oldest one that is closed. But one that goes on and on, as in a flood of
+// alerts, must not push out all others: when its parts are larger than share,
+// the oldest of them after the first goes.
+func expendable(list []*Summary, share int64) int {
+	parts := map[string]int64{}
+	for _, sum := range list {
+		parts[sum.first()] += sum.Bytes
+	}
+	oldest := -1
+	for i, sum := range list {
 		if sum.Open {
 			continue
 		}
-		if s.opts.MaxAge > 0 && now.Sub(sum.Last) > s.opts.MaxAge {
-			since, known := s.overdue[sum.ID]
-			if !known {
-				since = now
-			}
-			if overdue[sum.ID] = since; now.Sub(since) >= settle {
-				if err := s.remove(sum, "older than "+s.opts.MaxAge.String()); err != nil {
-					return err
-				}
-				total -= sum.Bytes
-				delete(overdue, sum.ID)
-				continue
-			}
+		if sum.Part > 1 && parts[sum.first()] > share {
+			return i
 		}
-		if s.opts.MaxBytes > 0 && total > s.opts.MaxBytes {
-			if err := s.remove(sum, fmt.Sprintf("more than %d bytes of evidence", s.opts.MaxBytes)); err != nil {
-				return err
-			}
-			total -= sum.Bytes
-			delete(overdue, sum.ID)
+		if oldest < 0 {
+			oldest = i
 		}
 	}
-	s.overdue = overdue
-	return nil
+	return oldest
+}
+
+// first returns the first part of an incident.
+func (s *Summary) first() string {
+	if s.Origin != "" {
+		return s.Origin
+	}
+	return s.ID
 }
 
 // remove deletes an incident. The audit log keeps what it was.

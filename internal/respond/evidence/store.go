@@ -19,8 +19,8 @@ import (
 type Options struct {
 	// Window is how long after its last alert an incident takes another one, 10 min if 0.
 	Window time.Duration
-	// MaxAlerts is how many alerts of an incident are kept, 10000 if 0; further
-	// ones are counted when it is closed.
+	// MaxAlerts is how many alerts an incident has at most, 10000 if 0; it goes on
+	// in another one then.
 	MaxAlerts int
 	// MaxOpen is how many incidents are open at a time, 256 if 0.
 	MaxOpen int
@@ -51,7 +51,12 @@ type Store struct {
 	anchors map[string]anchor // what the audit log knows
 	timer   *time.Timer
 	closed  bool
-	overdue map[string]time.Time // incidents past MaxAge, and since when, by a clock that nobody sets
+
+	// Of retention: incidents past MaxAge and since when; when the store was opened; how far the wall
+	// clock was set ahead since; and when it was set so far that it is doubted. By a clock that nobody sets.
+	overdue         map[string]time.Time
+	opened, doubted time.Time
+	ahead           time.Duration
 }
 
 // ErrClosed is returned after Close.
@@ -74,7 +79,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("evidence %s: %w", dir, err)
 	}
-	s := &Store{dir: dir, opts: opts, lock: lock, open: map[string]*incident{}, overdue: map[string]time.Time{}}
+	s := &Store{dir: dir, opts: opts, lock: lock, open: map[string]*incident{}, overdue: map[string]time.Time{}, opened: time.Now()}
 	if s.audit, err = OpenAudit(dir); err == nil {
 		if err := s.settle(); err != nil {
 			return nil, errors.Join(fmt.Errorf("evidence %s: %w", dir, err), s.release())
@@ -145,6 +150,7 @@ func (s *Store) resume() error {
 		}
 		s.open[in.id] = in
 	}
+	s.finishContinuing()
 	s.sweep()
 	return nil
 }
@@ -163,12 +169,16 @@ func (s *Store) Add(a *alert.Alert, sc *scene.Scene) (id string, err error) {
 		return id, nil
 	}
 	in := s.find(a, sc)
-	if in == nil {
-		if in, err = s.begin(a, sc); err != nil {
-			return "", fmt.Errorf("evidence: new incident: %w", err)
-		}
+	switch {
+	case in == nil:
+		in, err = s.begin(newID(a.Time), opening(a, sc))
+	case in.sum.Alerts >= s.opts.MaxAlerts:
+		in, err = s.goOn(in, a.Time)
 	}
-	if err := in.add(a, sc, s.opts.MaxAlerts); err != nil {
+	if err != nil {
+		return "", fmt.Errorf("evidence: new incident: %w", err)
+	}
+	if err := in.add(a, sc); err != nil {
 		return in.id, fmt.Errorf("evidence: incident %s: %w", in.id, err)
 	}
 	s.seen.add(a.ID, in.id)
@@ -184,27 +194,35 @@ func (s *Store) find(a *alert.Alert, sc *scene.Scene) *incident {
 		if !in.takes(a, sc, s.opts.Window) {
 			continue
 		}
-		if best == nil || in.sum.Last.After(best.sum.Last) {
+		if best == nil || s.better(in, best) {
 			best = in
 		}
 	}
 	return best
 }
 
+// better reports whether an alert that may belong to either belongs to in.
+func (s *Store) better(in, than *incident) bool {
+	if full := in.sum.Alerts >= s.opts.MaxAlerts; full != (than.sum.Alerts >= s.opts.MaxAlerts) {
+		return !full
+	}
+	return in.sum.Last.After(than.sum.Last)
+}
+
 // begin opens an incident.
-func (s *Store) begin(a *alert.Alert, sc *scene.Scene) (*incident, error) {
+func (s *Store) begin(id string, o Opened) (*incident, error) {
 	for len(s.open) >= s.opts.MaxOpen {
 		oldest := s.oldest()
 		if oldest == nil {
 			break
 		}
-		s.end(oldest, "too many incidents are open")
+		s.end(oldest, Closed{Reason: "too many incidents are open"})
 	}
-	in, err := createIncident(s.dir, newID(a.Time))
+	in, err := createIncident(s.dir, id)
 	if err != nil {
 		return nil, err
 	}
-	if err = in.start(a, sc); err == nil {
+	if err = in.start(o); err == nil {
 		err = s.audit.Append(auditOpened, &Entry{Incident: in.id, Records: in.log.seq, Head: in.log.head.String()})
 	}
 	if err != nil {
@@ -367,18 +385,15 @@ func (s *Store) List(f Filter) ([]*Summary, error) {
 }
 
 // end closes an incident. It is called with mu held.
-func (s *Store) end(in *incident, reason string) {
-	if in.dropped > 0 {
-		reason = fmt.Sprintf("%s; %d further alerts were not kept", reason, in.dropped)
-	}
-	err := in.append(KindClosed, &Closed{reason})
+func (s *Store) end(in *incident, c Closed) {
+	err := in.append(KindClosed, &c)
 	if err == nil {
 		err = s.anchor(in)
 	}
 	if err != nil {
 		s.opts.Log.Error("evidence: an incident cannot be closed", "incident", in.id, "error", err)
 	}
-	s.followers.tell(Update{in.id, KindClosed, &Closed{reason}})
+	s.followers.tell(Update{in.id, KindClosed, &c})
 	in.log.file.Close() // synced
 	delete(s.open, in.id)
 }
