@@ -60,6 +60,11 @@ const (
 	ofAccepts  = "evt.type in (accept, accept4) and fd.sport exists"
 	ofExecs    = "evt.type in (execve, execveat) and evt.failed=false"
 	ofSlow     = `fd.type=file and evt.is_io=true and not fd.name startswith "/dev/" and evt.latency > `
+	ofDenied   = "(evt.failed=true and evt.res in (EACCES, EPERM)) or (evt.type=procexit and evt.arg.sig=SIGSYS)"
+	ofDrift    = "container.id!=host and evt.failed=false and (" +
+		"(evt.type in (execve, execveat) and (proc.is_exe_upper_layer=true or proc.is_exe_from_memfd=true or proc.exe_ino.ctime_duration_pidns_start > 0)) or " +
+		"(evt.type=mmap and fd.is_upper_layer=true and evt.arg.prot contains PROT_EXEC))"
+	ofDrops    = "evt.type=drop"
 	digNothing = "NONE"
 )
 
@@ -68,6 +73,8 @@ var tiles = []tile{
 	{name: "Running Processes", category: "general", doc: "Processes that ran.", measure: levelProcesses, opens: "procs"},
 	{name: "Running Containers", category: "general", doc: "Containers in which something ran.", measure: levelContainers, opens: "containers"},
 	{name: "System Calls", category: "general", doc: "Events of all processes.", opens: "syscalls"},
+	{name: "Drops", category: "general", doc: "Times at which the recorder said that it left events out. What is shown for them is less than what happened.",
+		quiet: true, noted: true, where: ofDrops, opens: DigView, filter: ofDrops, title: "Drops", key: digNothing},
 
 	{name: "File Bytes In+Out", category: "file", doc: "Bytes read from and written to files.", measure: countBytes,
 		where: ofFiles, opens: "files", sort: 2, key: "fd.directory"},
@@ -100,6 +107,10 @@ var tiles = []tile{
 	{name: "Executed Commands", category: "security", doc: "Programs that were run.", noted: true, where: ofExecs, opens: "spy_users_wsysdig"},
 	{name: "Executed Interactive Commands", category: "security", doc: "Programs that were run from a shell.", quiet: true, noted: true,
 		where: ofExecs + " and proc.pname contains bash", opens: "spy_users_wsysdig", filter: "proc.pname=bash"},
+	{name: "Drift", category: "security", doc: "Programs that were run and libraries that were mapped in containers, and are not of the image: made or changed since, or in memory only.",
+		quiet: true, noted: true, where: ofDrift, opens: DigView, filter: ofDrift, title: "Drift"},
+	{name: "Denied", category: "security", doc: "Calls that were refused for want of rights (EACCES, EPERM), and processes that seccomp ended.",
+		quiet: true, noted: true, where: ofDenied, opens: DigView, filter: ofDenied, title: "Denied calls"},
 	{name: "New Symlinks", category: "security", doc: "Symbolic links that were made.", quiet: true, noted: true,
 		where: "evt.type in (symlink, symlinkat) and evt.failed=false", opens: DigView, filter: "evt.type in (symlink, symlinkat)", title: "Symlink creations"},
 	{name: "Modified System Files", category: "security", doc: "Files of the system that were written.", measure: countDistinct, quiet: true, noted: true,
