@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
+	"time"
 
 	"rollcage/internal/detect/field"
 	"rollcage/internal/detect/filter"
@@ -94,8 +97,19 @@ func (s *Server) events(q *request) error {
 		return err
 	}
 	st := q.stream()
+	first := []eventLine{}
+	if offset == 0 && near == 0 && limit > 0 && s.lists.get(x.listing()) == nil {
+		if first, err = s.firstPage(q, &x, int(limit)); err != nil {
+			return err
+		}
+		if len(first) > 0 {
+			if err := st.write(part{0, eventPage{Total: uint64(len(first)), Events: first}}); err != nil {
+				return err
+			}
+		}
+	}
 	l, err := s.listing(q, &x, func(progress float64, l *listing) error {
-		return st.tick(progress, func() any { return eventPage{Total: l.total, Offset: offset, Events: []eventLine{}} })
+		return st.tick(progress, func() any { return eventPage{Total: l.total, Offset: offset, Events: first} })
 	})
 	if err != nil {
 		return err
@@ -114,36 +128,55 @@ func (s *Server) events(q *request) error {
 	return err
 }
 
+// firstPageIn is how long the first page is looked for before all is counted.
+const firstPageIn = 150 * time.Millisecond
+
+// firstPage returns the first lines of a question as far as they are found
+// quickly: there is something to read while the others are counted.
+func (s *Server) firstPage(q *request, x *question, limit int) ([]eventLine, error) {
+	out := []eventLine{}
+	lines, err := newLiner()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(q.r.Context(), firstPageIn)
+	defer cancel()
+	for _, part := range needed(x, x.cond, false) {
+		err = x.rec.ScanFrom(ctx, part.first, x.window, recording.Visitor{Event: func(he *host.Event) error {
+			switch {
+			case he.Num >= part.end:
+				return recording.ErrStop
+			case !x.cond.fits(he):
+				return nil
+			}
+			if out = append(out, lines.line(he)); len(out) == limit {
+				return recording.ErrStop
+			}
+			return nil
+		}})
+		switch {
+		case errors.Is(err, context.DeadlineExceeded):
+			return out, nil
+		case err != nil || len(out) == limit:
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+// listing is what the listing of the question goes by.
+func (x *question) listing() listingKey { return listingKey{x.rec, x.window, x.cond.text} }
+
 // listing counts the events of a question by stretch, unless that is known.
 func (s *Server) listing(q *request, x *question, tick func(float64, *listing) error) (*listing, error) {
-	k := listingKey{x.rec, x.window, x.cond.text}
+	k := x.listing()
 	if l := s.lists.get(k); l != nil {
 		return l, nil
 	}
 	final := x.rec.Info().Done
 	l := &listing{stretches: x.rec.Stretches(), done: final}
 	l.counts = make([]uint64, len(l.stretches))
-	if x.cond.text == "" && x.window == recording.All && final {
-		l.total = x.rec.Info().Events
-		for i := range l.stretches {
-			end := l.total
-			if i+1 < len(l.stretches) {
-				end = l.stretches[i+1].Shown
-			}
-			l.counts[i] = end - l.stretches[i].Shown
-		}
-		s.lists.put(k, l)
-		return l, nil
-	}
-	at := 0
-	err := s.scan(q.r.Context(), x, recording.Visitor{Event: func(he *host.Event) error {
-		for at+1 < len(l.stretches) && he.Num >= l.stretches[at+1].First {
-			at++
-		}
-		l.counts[at]++
-		l.total++
-		return nil
-	}}, func(p float64) error { return tick(p, l) })
+	err := s.count(q.r.Context(), x, l, func(n int) error { return tick(0.999*float64(n)/float64(len(l.stretches)), l) })
 	if err == nil && final {
 		s.lists.put(k, l)
 	}

@@ -87,8 +87,9 @@ func (s *Server) overview(q *request) error {
 			}
 			return nil, err
 		}
+		parts := needed(&x, x.cond, false)
 		x.cond = &condition{} // the summary has it
-		err = s.scan(q.r.Context(), &x, recording.Visitor{Event: func(he *host.Event) error { sum.Add(he); return nil }},
+		err = s.scanParts(q.r.Context(), &x, parts, func(he *host.Event) error { sum.Add(he); return nil },
 			func(p float64) error { return st.tick(p, func() any { return newOverview(sum.Overview()) }) })
 		if err != nil {
 			return nil, err

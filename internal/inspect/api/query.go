@@ -138,6 +138,34 @@ func (s *Server) scan(ctx context.Context, x *question, v recording.Visitor, tic
 		return ctx.Err()
 	}
 	defer func() { <-s.scans }()
+	return x.rec.Scan(ctx, x.window, x.ticking(v, tick))
+}
+
+// scanParts is scan for parts of the capture alone.
+func (s *Server) scanParts(ctx context.Context, x *question, parts []span, visit func(*host.Event) error, tick func(float64) error) error {
+	places, err := s.places(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer s.leave(places)
+	for _, part := range parts {
+		v := x.ticking(recording.Visitor{Event: visit}, tick)
+		fitting := v.Event
+		v.Event = func(he *host.Event) error {
+			if he.Num >= part.end {
+				return recording.ErrStop
+			}
+			return fitting(he)
+		}
+		if err := x.rec.ScanFrom(ctx, part.first, x.window, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ticking makes a visitor that is shown what the filter fits, and tells the progress.
+func (x *question) ticking(v recording.Visitor, tick func(float64) error) recording.Visitor {
 	from, to := x.span()
 	n, visit := 0, v.Event
 	v.Event = func(he *host.Event) error {
@@ -151,7 +179,7 @@ func (s *Server) scan(ctx context.Context, x *question, v recording.Visitor, tic
 		}
 		return visit(he)
 	}
-	return x.rec.Scan(ctx, x.window, v)
+	return v
 }
 
 // share returns how far at is between from and to.

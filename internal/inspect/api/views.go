@@ -163,23 +163,13 @@ func (s *Server) run(q *request, x *question, a asked, tick func(float64, *view.
 		return nil, err
 	}
 	ctx := q.r.Context()
-	select {
-	case s.scans <- struct{}{}:
-	case <-ctx.Done():
-		return nil, ctx.Err()
+	parts, places, err := s.parts(ctx, x, a)
+	if err != nil {
+		return nil, err
 	}
-	defer func() { <-s.scans }()
-	edges := []uint64{0, ^uint64(0)}
-	if a.path.View().Kind == view.KindTable {
-		edges = s.edges(x)
-	}
-	tables := make([]*view.Table, len(edges)-1)
+	defer s.leave(places)
+	tables := make([]*view.Table, len(parts))
 	tables[0] = t
-	defer func() {
-		for range tables[1:] {
-			<-s.scans // edges took a place for each further part
-		}
-	}()
 	for i := range tables[1:] {
 		if tables[i+1], err = a.table(); err != nil {
 			return nil, err
@@ -187,7 +177,7 @@ func (s *Server) run(q *request, x *question, a asked, tick func(float64, *view.
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	for i, t := range tables {
-		p := partOf{x, edges[i], edges[i+1]}
+		p := partOf{x, parts[i], i == len(parts)-1}
 		group.Go(func() error {
 			return p.run(ctx, t, func(progress float64) error {
 				if i > 0 {
@@ -209,47 +199,70 @@ func (s *Server) run(q *request, x *question, a asked, tick func(float64, *view.
 // worthParts is from how many events on a window is run in parts.
 var worthParts uint64 = 300_000
 
-// edges divides a window into parts that hold about as many events each, by the
-// numbers of their first events. It takes a place for each part but the first,
-// as many as are free.
-func (s *Server) edges(x *question) []uint64 {
-	var inside []recording.Stretch
-	for _, st := range x.rec.Stretches()[1:] {
-		if x.window.Has(st.Time) {
-			inside = append(inside, st)
-		}
+// parts divides what must be read of a window into parts of about as many
+// events each, as many as there are free places for scans, which it takes.
+func (s *Server) parts(ctx context.Context, x *question, a asked) (parts [][]span, places int, err error) {
+	c, err := newCondition(a.path.Condition())
+	if err != nil {
+		c = &condition{} // the table tells what is wrong
 	}
-	out := []uint64{0}
-	if len(inside) > 2 && inside[len(inside)-1].Shown-inside[0].Shown > worthParts {
-		for n := cap(s.scans); len(out) < n; {
-			select {
-			case s.scans <- struct{}{}:
-				out = append(out, 0)
-				continue
-			default:
-			}
-			break
-		}
+	kind := a.path.View().Kind
+	list := needed(x, c, kind == view.KindTable)
+	most := 1
+	if from, to := x.shown(); kind == view.KindTable && to-from > worthParts {
+		most = cap(s.scans)
 	}
-	for i := range out[1:] {
-		out[i+1] = inside[(i+1)*len(inside)/len(out)].First
+	if places, err = s.places(ctx, most); err != nil {
+		return nil, 0, err
 	}
-	return append(out, ^uint64(0))
+	if len(list) == 0 {
+		return [][]span{{}}, places, nil
+	}
+	return divide(list, x.inside(), places), places, nil
 }
 
-// partOf is the events of a question from number first to the one before end.
+// inside returns the stretches that begin in the window.
+func (x *question) inside() (out []recording.Stretch) {
+	for _, st := range x.rec.Stretches()[1:] {
+		if x.window.Has(st.Time) {
+			out = append(out, st)
+		}
+	}
+	return out
+}
+
+// shown returns about how many events are before the window and before its end.
+func (x *question) shown() (from, to uint64) {
+	in := x.inside()
+	if len(in) < 3 {
+		return 0, 0
+	}
+	return in[0].Shown, in[len(in)-1].Shown
+}
+
+// partOf is parts of the events of a question.
 type partOf struct {
 	*question
-	first, end uint64
+	spans []span
+	last  bool // the window ends in it
 }
 
 func (p partOf) run(ctx context.Context, t *view.Table, tick func(float64) error) error {
+	for i, sp := range p.spans {
+		if err := p.one(ctx, sp, p.last && i == len(p.spans)-1, t, tick); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p partOf) one(ctx context.Context, sp span, last bool, t *view.Table, tick func(float64) error) error {
 	from, to := p.span()
 	n := 0
 	v := recording.Visitor{
 		Event: func(he *host.Event) error {
 			switch n++; {
-			case he.Num >= p.end:
+			case he.Num >= sp.end:
 				return recording.ErrStop
 			case n%1024 == 0:
 				if err := tick(share(he.Time(), from, to)); err != nil {
@@ -259,9 +272,11 @@ func (p partOf) run(ctx context.Context, t *view.Table, tick func(float64) error
 			t.Add(he)
 			return nil
 		},
-		End: func(state *host.State) error { t.AddThreads(state, to, nil); return nil },
 	}
-	return p.rec.ScanFrom(ctx, p.first, p.window, v)
+	if last {
+		v.End = func(state *host.State) error { t.AddThreads(state, to, nil); return nil }
+	}
+	return p.rec.ScanFrom(ctx, sp.first, p.window, v)
 }
 
 // rows turns a result into what is given.

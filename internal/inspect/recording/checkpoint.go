@@ -18,6 +18,8 @@ type checkpoint struct {
 	Shown uint64 // events before it that are shown
 	// State is the host's state as host.State.Save writes it, compressed.
 	State []byte
+	// Kinds are the events from the checkpoint before it on, nil if they were too many.
+	Kinds []kindCount
 }
 
 // putBy makes a checkpoint of what a reader and the state that it feeds have come to.
@@ -48,7 +50,7 @@ func (c *checkpoint) restore(path string) (*capture.Reader, *host.State, error) 
 
 // size is about how many bytes the checkpoint takes.
 func (c *checkpoint) size() int64 {
-	n := int64(len(c.State)) + 96 + 24*int64(len(c.Mark.Calls))
+	n := int64(len(c.State)) + 96 + 24*int64(len(c.Mark.Calls)) + 6*int64(len(c.Kinds))
 	if c.Mark.Point != nil {
 		n += int64(len(c.Mark.Point.Window))
 	}

@@ -27,10 +27,11 @@ const (
 	partPoint = 'P' // JSON of a checkpoint without its state
 	partState = 'S' // the state of the point before it, as host.State.Save writes it
 	partTree  = 'T' // JSON of the processes
+	partFacts = 'F' // JSON of indexFacts
 	partTiles = 'O' // JSON of the overview
 	partEnd   = 'E' // empty; the last part
 
-	indexVersion = 1
+	indexVersion = 2
 	// maxPart bounds what is believed of a length, maxIndex what is unpacked.
 	maxPart  = 1 << 30
 	maxIndex = 4 << 30
@@ -45,6 +46,21 @@ type head struct {
 	// Print is a hash of the size of the capture and its first and last bytes.
 	Print string `json:"fingerprint"`
 	Info  Info   `json:"info"`
+}
+
+// indexFacts is what the kinds of events name, and the kinds behind the last checkpoint.
+type indexFacts struct {
+	Casts []cast
+	Rest  []kindCount
+}
+
+func (f *indexFacts) check() error {
+	for _, c := range f.Casts {
+		if len(c) != len(processFacts) {
+			return errors.New("its facts are about other fields")
+		}
+	}
+	return nil
 }
 
 // indexPaths returns where the index of the capture may be: beside it, or when that
@@ -136,6 +152,7 @@ func (r *Recording) loadIndex(in io.Reader, print string) error {
 		points []*checkpoint
 		tree   = proctree.New()
 		tiles  = new(view.Overview)
+		known  indexFacts
 	)
 	for first := true; ; first = false {
 		kind, data, err := readPart(z)
@@ -148,6 +165,7 @@ func (r *Recording) loadIndex(in io.Reader, print string) error {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.info, r.points, r.tree, r.overview = h.Info, points, tree, tiles
+			r.casts, r.rest = known.Casts, known.Rest
 			r.info.Indexed = true
 			return nil
 		}
@@ -165,6 +183,11 @@ func (r *Recording) loadIndex(in io.Reader, print string) error {
 				return errors.New("its parts are not in order")
 			}
 			points[len(points)-1].State = pack(data)
+		case partFacts:
+			err = json.Unmarshal(data, &known)
+			if err == nil {
+				err = known.check()
+			}
 		case partTree:
 			err = json.Unmarshal(data, tree)
 		case partTiles:
@@ -268,6 +291,9 @@ func (r *Recording) encodeIndex(print string) ([]byte, error) {
 		if err := writePart(z, partState, state); err != nil {
 			return nil, err
 		}
+	}
+	if err := add(partFacts, indexFacts{r.casts, r.rest}); err != nil {
+		return nil, err
 	}
 	if err := add(partTree, r.tree); err != nil {
 		return nil, err

@@ -92,6 +92,8 @@ type Recording struct {
 	info   Info
 	points []*checkpoint // in order of time; the first is the start of the file
 	tree   *proctree.Tree
+	casts  []cast      // that kinds of events name
+	rest   []kindCount // of the events behind the last checkpoint
 	// The overview grows in summary while the survey is on its way; at its end it is overview.
 	summary  *view.Summary
 	overview *view.Overview

@@ -31,6 +31,7 @@ type survey struct {
 	spacing uint64
 	next    uint64 // number of the event after which the next checkpoint is due
 	bytes   int64  // of all checkpoints
+	facts   *facts
 }
 
 // run reads the index if it is good, else surveys the capture and writes one.
@@ -47,6 +48,11 @@ func (r *Recording) run(ctx context.Context, src *capture.Reader) {
 	}
 	s := &survey{Recording: r, src: src, state: host.New(host.Options{}), spacing: cmp.Or(r.opt.Spacing, firstSpacing)}
 	s.next = s.spacing
+	var err error
+	if s.facts, err = newFacts(); err != nil {
+		r.opt.Log("%v", err)
+		return
+	}
 	if !s.all(ctx) {
 		return
 	}
@@ -110,6 +116,7 @@ func (s *survey) one() {
 	s.info.Last = s.ev.Num
 	if !s.ev.Hidden {
 		s.summary.Add(&s.he)
+		s.facts.add(&s.he)
 		if s.info.Start == 0 {
 			s.info.Start = s.ev.Time()
 		}
@@ -130,6 +137,7 @@ func (s *survey) putBy() {
 		s.opt.Log("%v", err)
 		return
 	}
+	p.Kinds, s.casts = s.facts.take(), s.facts.casts
 	s.points, s.bytes = append(s.points, p), s.bytes+p.size()
 	for len(s.points) > 1 && (len(s.points) > maxPoints || s.bytes > s.room()) {
 		s.thin()
@@ -148,8 +156,12 @@ func (s *survey) room() int64 {
 func (s *survey) thin() {
 	kept := s.points[:0]
 	s.bytes = 0
+	if n := len(s.points); n%2 == 1 {
+		s.facts.giveBack(s.points[n-1].Kinds)
+	}
 	for i, p := range s.points {
 		if i%2 == 1 {
+			p.Kinds = merge(s.points[i-1].Kinds, p.Kinds)
 			kept, s.bytes = append(kept, p), s.bytes+p.size()
 		}
 	}
@@ -164,6 +176,7 @@ func (s *survey) finish(err error) {
 	if !errors.Is(err, io.EOF) || isCut(err) {
 		s.info.Problem = err.Error()
 	}
+	s.rest, s.casts = s.facts.take(), s.facts.casts
 	s.info.Packed = s.src.Packed()
 	s.overview, s.summary = s.summary.Overview(), nil
 	s.info.Progress, s.info.Done = 1, true
