@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,6 +23,7 @@ type inspectOptions struct {
 	listen  string
 	hosts   []string
 	noIndex bool
+	memory  int64 // MB
 	rules   rulesOptions
 }
 
@@ -54,11 +56,15 @@ it (CAPTURE.rcindex), so that it opens at once the next time.`,
 	f.StringSliceVar(&opts.hosts, "inspect-host", nil, "`NAME` under which the pages may be asked for, beside localhost; repeatable")
 	opts.rules.addPathFlags(f)
 	opts.rules.addSelectionFlags(f)
+	f.Int64Var(&opts.memory, "inspect-memory", 256, "`MB` of memory to stay below by collecting garbage harder; 0 for any")
 	f.BoolVar(&opts.noIndex, "no-index", false, "neither read nor write index files")
 	return cmd
 }
 
 func runInspect(ctx context.Context, stdout io.Writer, opts *inspectOptions, files []string) error {
+	if opts.memory > 0 {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(opts.memory << 20))
+	}
 	var captures []*recording.Recording
 	defer func() {
 		for _, r := range captures {
