@@ -9,6 +9,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
@@ -45,7 +46,7 @@ func applyConfig(flags *pflag.FlagSet, path string, asked bool, env func(string)
 		if v, ok := values[f.Name]; ok {
 			markConfigured(f)
 			if err := setFlag(f, v); err != nil {
-				errs = append(errs, fmt.Errorf("%s:%d: %s: %w", path, v.Line, f.Name, err))
+				errs = append(errs, usage.Errorf("%s:%d: %s: %w", path, v.Line, f.Name, err))
 			}
 		}
 	})
@@ -99,24 +100,24 @@ func readConfig(path string, asked bool) (map[string]*yaml.Node, error) {
 	}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return nil, fmt.Errorf("configuration %s: %w", path, err)
+		return nil, usage.Errorf("configuration %s: %w", path, err)
 	}
 	if len(doc.Content) == 0 {
 		return nil, nil
 	}
 	top := doc.Content[0]
 	if top.Kind != yaml.MappingNode {
-		return nil, fmt.Errorf("%s:%d:%d: the configuration is a list of keys and values", path, top.Line, top.Column)
+		return nil, usage.Errorf("%s:%d:%d: the configuration is a list of keys and values", path, top.Line, top.Column)
 	}
 	known := configKeys()
 	values := map[string]*yaml.Node{}
 	for i := 0; i+1 < len(top.Content); i += 2 {
 		k, v := top.Content[i], top.Content[i+1]
 		if !known[k.Value] {
-			return nil, fmt.Errorf("%s:%d:%d: unknown key %q%s", path, k.Line, k.Column, k.Value, suggestion(k.Value, sortedKeys(known)))
+			return nil, usage.Errorf("%s:%d:%d: unknown key %q%s", path, k.Line, k.Column, k.Value, suggestion(k.Value, sortedKeys(known)))
 		}
 		if values[k.Value] != nil {
-			return nil, fmt.Errorf("%s:%d:%d: key %q is there twice", path, k.Line, k.Column, k.Value)
+			return nil, usage.Errorf("%s:%d:%d: key %q is there twice", path, k.Line, k.Column, k.Value)
 		}
 		values[k.Value] = v
 	}
@@ -133,12 +134,14 @@ func configKeys() map[string]bool {
 		}
 	}
 	root.PersistentFlags().VisitAll(add)
-	for _, c := range root.Commands() {
+	var below func(*cobra.Command)
+	below = func(c *cobra.Command) {
 		c.Flags().VisitAll(add)
 		for _, sub := range c.Commands() {
-			sub.Flags().VisitAll(add)
+			below(sub)
 		}
 	}
+	below(root)
 	return keys
 }
 

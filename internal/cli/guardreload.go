@@ -104,9 +104,21 @@ func (r *guardReloader) outputs(ctx context.Context, opts *guardOptions) error {
 	if err != nil {
 		return err
 	}
+	if err := r.setOutputs(ctx, outputs); err != nil {
+		// Those before are closed. They are made anew, so that alerts go somewhere.
+		before, berr := r.opts.outputs.open(r.stdout)
+		if berr == nil {
+			berr = r.setOutputs(ctx, before)
+		}
+		return errors.Join(err, berr)
+	}
+	return nil
+}
+
+func (r *guardReloader) setOutputs(ctx context.Context, o guard.Outputs) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	return r.guard.SetOutputs(ctx, outputs)
+	return r.guard.SetOutputs(ctx, o)
 }
 
 // refuse tells that something was not taken up.

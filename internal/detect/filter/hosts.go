@@ -27,13 +27,15 @@ type hostName struct {
 	name    string
 	resolve func(context.Context, string) ([]netip.Addr, error)
 	addrs   atomic.Pointer[[]netip.Addr]
-	due     atomic.Int64  // when to look it up next, ns since the epoch
+	stale   atomic.Bool   // whether the next comparison looks it up; a timer sets it, so that comparisons read no clock
 	looked  chan struct{} // closed after the first look-up, whatever came of it
 	once    sync.Once
 }
 
 func newHostName(name string, resolve func(context.Context, string) ([]netip.Addr, error)) *hostName {
-	return &hostName{name: name, resolve: resolve, looked: make(chan struct{})}
+	h := &hostName{name: name, resolve: resolve, looked: make(chan struct{})}
+	h.stale.Store(true)
+	return h
 }
 
 // LookUpHosts starts to look up the names that conditions compare addresses
@@ -59,8 +61,9 @@ func (p *Program) AwaitHosts(ctx context.Context) {
 
 // refresh looks the name up in the background if that is due.
 func (h *hostName) refresh() {
-	now := time.Now()
-	if due := h.due.Load(); now.UnixNano() >= due && h.due.CompareAndSwap(due, now.Add(hostFresh).UnixNano()) {
+	if h.stale.Load() && h.stale.CompareAndSwap(true, false) {
+		// The timer keeps a program that is not used any more for that long.
+		time.AfterFunc(hostFresh, func() { h.stale.Store(true) })
 		go h.look()
 	}
 }

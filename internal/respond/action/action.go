@@ -45,6 +45,9 @@ type Options struct {
 	Capture func(ctx context.Context, incident string, sc *scene.Scene, before, after time.Duration) (string, error)
 	// State is a file that remembers what can be undone, "" for none.
 	State string
+	// Overdue, if set, is told each time that something could not be taken back when its time
+	// was over, and in how long that is tried again.
+	Overdue func(u Undo, next time.Duration)
 	// DryRun makes every action a dry run.
 	DryRun bool
 	// Log is told what is done, slog.Default() if nil.
@@ -57,6 +60,8 @@ type Runner struct {
 	opts    Options
 	own     own
 	pending *pending
+	// undoRetry is the first pause after something could not be taken back.
+	undoRetry time.Duration
 
 	mu    sync.Mutex
 	locks map[string]*keyLock // by container
@@ -84,7 +89,7 @@ func New(opts Options) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("actions: %w", err)
 	}
-	r := &Runner{opts: opts, own: o, locks: map[string]*keyLock{}}
+	r := &Runner{opts: opts, own: o, undoRetry: firstUndoRetry, locks: map[string]*keyLock{}}
 	if r.pending, err = openPending(opts.State); err != nil {
 		return nil, fmt.Errorf("actions: %w", err)
 	}
@@ -147,10 +152,16 @@ func (r *Runner) Do(ctx context.Context, q *Request) (id string, err error) {
 		if q.For > 0 {
 			undo.Until = time.Now().Add(q.For)
 		}
-		if perr := r.pending.add(*undo); perr != nil {
+		in, perr := r.pending.add(*undo)
+		if perr != nil {
 			r.opts.Log.Error("an action is done but will not be undone after a restart", "action", id, "error", perr)
 		}
-		r.schedule(*undo)
+		r.schedule(in)
+	}
+	if err == nil && !dry && (q.Kind == policy.Unpause || q.Kind == policy.Release) {
+		if perr := r.pending.settled(q.Kind, q.Scene.Container); perr != nil {
+			r.opts.Log.Error("what was taken back will be taken back again after a restart", "action", id, "error", perr)
+		}
 	}
 	r.opts.Log.Info("action", "id", id, "kind", q.Kind, "incident", q.Incident, "target", rec.Target, "dry_run", dry, "done", done, "error", err)
 	return id, errors.Join(err, r.opts.Record.End(q.Incident, out))

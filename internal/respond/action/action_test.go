@@ -415,7 +415,7 @@ func TestPauseStopsAnyContainerThroughItsCgroup(t *testing.T) {
 		// Another runner, as after a restart, knows what is in force.
 		r.Close()
 		r, n := newRunner(t, Options{State: state})
-		if got := r.InForce(); len(got) != 2 {
+		if got := r.InForce(); len(got) != 1 || got[0].ID != id || len(got[0].Also) != 1 {
 			t.Fatalf("in force: %+v", got)
 		}
 		if _, err := r.Undo(t.Context(), id, evidence.Caller("test")); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,6 +25,27 @@ type Undo struct {
 	Kind      policy.Kind      `json:"kind"`
 	Container *scene.Container `json:"container"`
 	Until     time.Time        `json:"until,omitzero"` // it is taken back then, never by itself if zero
+	// Also are later actions that did the same again, the newest last, and at most maxAlso: there is one
+	// thing to take back, by any of the IDs.
+	Also []string `json:"also,omitempty"`
+	// Tries is how often it could not be taken back since its time was over, and Error why the last time.
+	Tries int    `json:"tries,omitempty"`
+	Error string `json:"error,omitempty"`
+}
+
+const maxAlso = 16
+
+// hasID reports whether an action is the one that is in force, or did the same again.
+func (u *Undo) hasID(id string) bool { return u.ID == id || slices.Contains(u.Also, id) }
+
+// again makes one entry of two for the same thing. It lasts as long as the longer of both.
+func (u *Undo) again(later Undo) {
+	u.Also = append(u.Also, later.ID)
+	u.Also = u.Also[max(0, len(u.Also)-maxAlso):]
+	if !u.Until.IsZero() && (later.Until.IsZero() || later.Until.After(u.Until)) {
+		u.Until = later.Until
+	}
+	u.Tries, u.Error = 0, ""
 }
 
 // reverse are the actions that take others back.
@@ -36,8 +58,11 @@ type pending struct {
 	byID   map[string]Undo
 	timers map[string]*time.Timer
 	closed bool
+	aside  error // why the file of before could not be read, and where it is now
 }
 
+// openPending reads the file. One that cannot be read is set aside: what it says is lost
+// to us, which is told, but must not keep everything else from running.
 func openPending(path string) (*pending, error) {
 	p := &pending{path: path, byID: map[string]Undo{}, timers: map[string]*time.Timer{}}
 	if path == "" {
@@ -47,19 +72,82 @@ func openPending(path string) (*pending, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}
-	if err != nil {
-		return nil, err
-	}
 	var list []Undo
-	if err := json.Unmarshal(b, &list); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+	if err == nil {
+		err = json.Unmarshal(b, &list)
+	}
+	if err != nil {
+		aside := path + "." + time.Now().UTC().Format("20060102T150405.000000000Z") + ".bad"
+		if rerr := os.Rename(path, aside); rerr != nil {
+			return nil, fmt.Errorf("%s: %w; it cannot be set aside either: %w", path, err, rerr)
+		}
+		p.aside = fmt.Errorf("%s cannot be read and is now %s: %w", path, aside, err)
+		return p, nil
 	}
 	for _, u := range list {
 		if reverse[u.Kind] != "" && u.Container != nil {
-			p.byID[u.ID] = u
+			p.put(u)
 		}
 	}
 	return p, nil
+}
+
+// put adds what is in force, or has the one that does the same already last as long.
+// It returns what is in force now. It is called with mu held.
+func (p *pending) put(u Undo) Undo {
+	for id, old := range p.byID {
+		if old.Kind == u.Kind && old.Container.ID == u.Container.ID && id != u.ID {
+			old.again(u)
+			u = old
+			break
+		}
+	}
+	p.byID[u.ID] = u
+	return u
+}
+
+// find returns what is in force by the ID of any action that did it.
+func (p *pending) find(id string) (u Undo, ids []string, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, u := range p.byID {
+		if u.hasID(id) {
+			return u, nil, true
+		}
+		ids = append(ids, u.ID)
+	}
+	return u, ids, false
+}
+
+// failed notes that something could not be taken back, and how often that was so.
+func (p *pending) failed(id string, err error) (tries int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u, ok := p.byID[id]
+	if !ok {
+		return 0
+	}
+	u.Tries++
+	u.Error = err.Error()
+	p.byID[id] = u // the file need not say so: after a restart it is tried at once
+	return u.Tries
+}
+
+// settled forgets what an action took back that named no other.
+func (p *pending) settled(reversed policy.Kind, c *scene.Container) error {
+	p.mu.Lock()
+	var ids []string
+	for id, u := range p.byID {
+		if reverse[u.Kind] == reversed && c != nil && u.Container.ID == c.ID {
+			ids = append(ids, id)
+		}
+	}
+	p.mu.Unlock()
+	var errs []error
+	for _, id := range ids {
+		errs = append(errs, p.remove(id))
+	}
+	return errors.Join(errs...)
 }
 
 func (p *pending) list() []Undo {
@@ -72,11 +160,12 @@ func (p *pending) list() []Undo {
 	return out
 }
 
-func (p *pending) add(u Undo) error {
+// add remembers what is in force and returns it as it is remembered.
+func (p *pending) add(u Undo) (Undo, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.byID[u.ID] = u
-	return p.save()
+	u = p.put(u)
+	return u, p.save()
 }
 
 func (p *pending) remove(id string) error {
@@ -115,49 +204,91 @@ func (p *pending) close() {
 	}
 }
 
+// The pauses between tries to take something back.
+const (
+	firstUndoRetry = 5 * time.Second
+	lastUndoRetry  = 10 * time.Minute
+)
+
 // schedule sees to it that an action is taken back in time.
 func (r *Runner) schedule(u Undo) {
 	if u.Until.IsZero() {
+		r.pending.unschedule(u.ID)
 		return
 	}
+	r.tryAfter(max(0, time.Until(u.Until)), u.ID)
+}
+
+func (p *pending) unschedule(id string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.timers[id]; t != nil {
+		t.Stop()
+		delete(p.timers, id)
+	}
+}
+
+// tryAfter takes an action back after a time, and tries again, ever later, for as long as
+// that fails: what was cut off for ten minutes must not stay so until somebody looks.
+func (r *Runner) tryAfter(wait time.Duration, id string) {
 	p := r.pending
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
 		return
 	}
-	p.timers[u.ID] = time.AfterFunc(max(0, time.Until(u.Until)), func() {
-		if _, err := r.Undo(context.Background(), u.ID, nil); err != nil {
-			r.opts.Log.Error("an action cannot be taken back", "action", u.ID, "kind", u.Kind, "error", err)
+	if t := p.timers[id]; t != nil {
+		t.Stop()
+	}
+	p.timers[id] = time.AfterFunc(wait, func() {
+		u, _, ok := p.find(id)
+		if !ok || u.Until.IsZero() || time.Until(u.Until) > time.Second { // taken back or made longer meanwhile
+			return
 		}
+		_, err := r.Undo(context.Background(), id, nil)
+		if err == nil {
+			return
+		}
+		tries := p.failed(id, err)
+		if tries == 0 {
+			return // somebody else did it
+		}
+		next := min(r.undoRetry<<min(tries-1, 10), lastUndoRetry)
+		r.opts.Log.Error("an action cannot be taken back", "action", id, "kind", u.Kind, "tries", tries, "next_in", next, "error", err)
+		if r.opts.Overdue != nil {
+			u.Tries, u.Error = tries, err.Error()
+			r.opts.Overdue(u, next)
+		}
+		r.tryAfter(next, id)
 	})
 }
+
+// Aside returns why what an earlier runner left to be undone could not be read and where
+// that file is now, nil if all is well.
+func (r *Runner) Aside() error { return r.pending.aside }
 
 // InForce returns the actions that can be taken back.
 func (r *Runner) InForce() []Undo { return r.pending.list() }
 
+// ErrNotInForce says that there is nothing to take back by that ID.
+var ErrNotInForce = errors.New("no such action is in force")
+
 // Undo takes an action back, and returns the ID of the action that did it. who
 // is the one who asked, nil if its time is over. That the container is gone is no error.
 func (r *Runner) Undo(ctx context.Context, id string, who *evidence.Who) (string, error) {
-	r.pending.mu.Lock()
-	u, ok := r.pending.byID[id]
-	var ids []string
-	for k := range r.pending.byID {
-		ids = append(ids, k)
-	}
-	r.pending.mu.Unlock()
+	u, ids, ok := r.pending.find(id)
 	if !ok {
 		text := ""
 		if best := event.Nearest(id, ids); best != "" {
 			text = fmt.Sprintf("; did you mean %q?", best)
 		}
-		return "", fmt.Errorf("no action %q is in force%s", id, text)
+		return "", fmt.Errorf("%w: %q%s", ErrNotInForce, id, text)
 	}
 	undone, err := r.Do(ctx, &Request{
-		Action: policy.Action{Kind: reverse[u.Kind]}, Incident: u.Incident, Who: who, Scene: &scene.Scene{Container: u.Container}, undoes: id,
+		Action: policy.Action{Kind: reverse[u.Kind]}, Incident: u.Incident, Who: who, Scene: &scene.Scene{Container: u.Container}, undoes: u.ID,
 	})
 	if err != nil && !errors.Is(err, ErrGone) {
 		return undone, err
 	}
-	return undone, r.pending.remove(id)
+	return undone, r.pending.remove(u.ID)
 }

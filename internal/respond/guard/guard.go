@@ -140,16 +140,17 @@ func (g *Guard) open() (err error) {
 	g.policies.Store(g.opts.Policies)
 	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, g.log)
 	g.captures.adopt()
+	g.intake = newIntake(g, g.opts.QueueAlerts) // before what may raise alerts
 	if g.runner, err = action.New(action.Options{
 		Record: g.store, Policies: g.policies.Load, Docker: g.opts.Docker, Notify: g.mail.notify, Capture: g.captures.take,
-		State: dir(undoName), DryRun: g.opts.DryRun, Log: g.log,
+		State: dir(undoName), Overdue: g.overdue, DryRun: g.opts.DryRun, Log: g.log,
 	}); err != nil {
 		return err
 	}
 	g.places = newPlaces(g)
+	g.forgotten(g.runner.Aside())
 	g.fast = newFast(g)
 	g.lanes = newLanes(g)
-	g.intake = newIntake(g, g.opts.QueueAlerts)
 	if g.agent, err = agent.New(g.opts.Source, g.opts.Rules, g.intake, agent.Options{
 		Live: true, CanaryEvery: g.opts.CanaryEvery, Log: g.log,
 		Loss:   agent.Loss{Alert: true, Every: 30 * time.Second},
@@ -266,7 +267,9 @@ func (g *Guard) Killed(ev *event.Event) { g.fast.told(ev) }
 // RulesChanged has the kernel kill by the rules that are at work now.
 func (g *Guard) RulesChanged() { g.fast.apply() }
 
-// SetOutputs puts other outputs in the place of those there are. An output that
-// stays, by its name, goes on where it was. The old ones are closed in any case, but only
-// once the new ones can take their place.
+// SetOutputs puts other outputs, which are guard's from then on, in the place of those there
+// are, and closes these. Alerts that come meanwhile wait in the outbox. An output that stays, by its name in
+// Outputs, goes on where it was, also at another address; the position of one that is gone is
+// forgotten. After an error nothing is delivered until SetOutputs is called again without
+// one, from where each output was.
 func (g *Guard) SetOutputs(ctx context.Context, o Outputs) error { return g.mail.set(ctx, o) }

@@ -13,10 +13,12 @@ import (
 
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
+	"rollcage/internal/respond/action"
 	"rollcage/internal/respond/agent"
 	"rollcage/internal/respond/alert"
 	"rollcage/internal/respond/evidence"
 	"rollcage/internal/respond/policy"
+	"rollcage/internal/respond/scene"
 )
 
 // fakeHost stands for a live host in which a process opens /etc/shadow for each
@@ -323,5 +325,25 @@ func TestTheStateIsForItsOwnerAlone(t *testing.T) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+func TestGuardStartsWithoutWhatIsToBeUndoneAndSaysSo(t *testing.T) {
+	h, all, state := newFakeHost(), newCollected("all"), t.TempDir()
+	if err := os.WriteFile(filepath.Join(state, undoName), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := newTestGuard(t, h, Options{State: state, Outputs: Outputs{All: []alert.Output{all}, Names: []string{"all"}}})
+	defer run(t, g)()
+	if a := all.next(t); a.Rule != ForgottenRule || a.Priority != rule.Critical {
+		t.Errorf("%+v", a)
+	}
+	g.overdue(action.Undo{ID: "7", Kind: policy.Pause, Container: &scene.Container{ID: "c"}, Tries: 1, Error: "busy"}, time.Minute)
+	g.overdue(action.Undo{ID: "7", Kind: policy.Pause, Container: &scene.Container{ID: "c"}, Tries: 2, Error: "busy"}, time.Minute)
+	h.open <- struct{}{}
+	for _, want := range []string{OverdueRule, "Secret read"} { // the second try is not told
+		if a := all.next(t); a.Rule != want {
+			t.Errorf("got %s, want %s", a.Rule, want)
+		}
 	}
 }

@@ -53,12 +53,11 @@ func (g *Guard) Act(ctx context.Context, who *evidence.Who, incident string, act
 
 // Undo takes back an action that is in force because somebody asks for it.
 func (g *Guard) Undo(ctx context.Context, who *evidence.Who, id string) (string, error) {
-	for _, u := range g.runner.InForce() {
-		if u.ID == id {
-			return g.runner.Undo(ctx, id, who)
-		}
+	undone, err := g.runner.Undo(ctx, id, who)
+	if errors.Is(err, action.ErrNotInForce) {
+		err = fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
-	return "", fmt.Errorf("%w: no action %q is in force", ErrUnknown, id)
+	return undone, err
 }
 
 // InForce returns the actions that can be undone.

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -53,7 +55,11 @@ func (p *post) begin(o Outputs) (err error) {
 	for _, n := range o.Names {
 		p.names[n] = true
 	}
-	if p.all, err = outbox.NewDelivery(p.box, o.All, outbox.DeliveryOptions{Log: p.log}); err != nil {
+	all := slices.Clone(o.All)
+	for i, name := range o.Names { // by which an output goes on where it was, also at another address
+		all[i] = outbox.As(name, all[i])
+	}
+	if p.all, err = outbox.NewDelivery(p.box, all, outbox.DeliveryOptions{Log: p.log}); err != nil {
 		return err
 	}
 	for name, out := range o.Notified {
@@ -63,12 +69,24 @@ func (p *post) begin(o Outputs) (err error) {
 		}
 		p.noticed[name] = n
 		p.everybody = append(p.everybody, name)
-		if n.delivery, err = outbox.NewDelivery(n.box, []alert.Output{out}, outbox.DeliveryOptions{Log: p.log}); err != nil {
+		if n.delivery, err = outbox.NewDelivery(n.box, []alert.Output{outbox.As(name, out)}, outbox.DeliveryOptions{Log: p.log}); err != nil {
 			return err
 		}
 	}
 	sort.Strings(p.everybody)
+	p.forget()
 	return nil
+}
+
+// forget deletes the boxes of outputs that policies cannot name any more.
+func (p *post) forget() {
+	boxes, _ := filepath.Glob(filepath.Join(p.notifyDir, "*", "lock")) // the pattern is right
+	for _, lock := range boxes {
+		dir := filepath.Dir(lock)
+		if name := filepath.Base(dir); p.noticed[name] == nil {
+			p.log.Warn("policies cannot notify an output any more; what waited for it is not sent", "output", name, "error", os.RemoveAll(dir))
+		}
+	}
 }
 
 // end stops to deliver. What waits stays in the boxes.

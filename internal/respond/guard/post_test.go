@@ -1,8 +1,10 @@
 package guard
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -62,6 +64,60 @@ func TestOutputsAreReplacedWithoutALoss(t *testing.T) {
 	}
 	if err := p.notify(t.Context(), []string{"pagr"}, anAlert("5")); err == nil {
 		t.Error("an output that is not configured is no error")
+	}
+}
+
+func TestAnOutputAtAnotherAddressGoesOnWhereItWasAndOneThatIsGoneIsForgotten(t *testing.T) {
+	dir := t.TempDir()
+	notify := filepath.Join(dir, "notify")
+	dead, deadPager := newCollected("http old"), newCollected("smtp old")
+	dead.got, deadPager.got = make(chan *alert.Alert), make(chan *alert.Alert) // nobody takes it
+	out := func(o, pager *collected) Outputs {
+		return Outputs{All: []alert.Output{o}, Names: []string{"http"}, Notified: map[string]alert.Output{"smtp": pager}}
+	}
+	p, err := openPost(filepath.Join(dir, "all"), notify, out(dead, deadPager), quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close(t.Context())
+	for _, id := range []string{"1", "2"} {
+		if err := errors.Join(p.put(anAlert(id)), p.notify(t.Context(), nil, anAlert(id))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set := func(o Outputs) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond) // who is dead is not waited for
+		defer cancel()
+		if err := p.set(ctx, o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	moved, pager := newCollected("http new"), newCollected("smtp new")
+	set(out(moved, pager))
+	for _, o := range []*collected{moved, pager} {
+		for _, id := range []string{"1", "2"} {
+			if a := o.next(t); a.ID != id {
+				t.Errorf("%s: got %s, want %s", o.name, a.ID, id)
+			}
+		}
+	}
+	set(Outputs{})
+	for _, pattern := range []string{"all/*.position", "notify/*"} {
+		if left, _ := filepath.Glob(filepath.Join(dir, pattern)); len(left) > 0 {
+			t.Errorf("left of outputs that are gone: %v", left)
+		}
+	}
+	if err := p.put(anAlert("3")); err != nil {
+		t.Fatal(err)
+	}
+	back := newCollected("http new")
+	set(out(back, pager))
+	if err := p.put(anAlert("4")); err != nil {
+		t.Fatal(err)
+	}
+	if a := back.next(t); a.ID != "4" {
+		t.Errorf("an output that came back begins with %s", a.ID)
 	}
 }
 

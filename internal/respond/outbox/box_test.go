@@ -61,7 +61,7 @@ func mustPut(t testing.TB, b *Box, from, to int) {
 
 func mustAttach(t testing.TB, b *Box, name string) *position {
 	t.Helper()
-	p, err := b.attach(name)
+	p, err := b.attach(name, name)
 	if err != nil {
 		t.Fatal(err)
 	}

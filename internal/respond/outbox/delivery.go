@@ -39,9 +39,19 @@ type OutputStats struct {
 	Retrying error
 }
 
+// placed is an output whose position has a name of its own.
+type placed struct {
+	alert.Output
+	place string
+}
+
+// As returns the output with another name for its position than its own, as one whose
+// address may change. Only NewDelivery takes it.
+func As(place string, o alert.Output) alert.Output { return placed{o, place} }
+
 // NewDelivery starts to deliver from the box to the outputs, which it owns from
-// now on. Outputs are told apart by their names: an output that was there
-// before goes on where it was.
+// now on. Outputs are told apart by their names, or by what [As] gave them: an output that was there
+// before goes on where it was. Positions of others are forgotten.
 func NewDelivery(box *Box, outputs []alert.Output, opts DeliveryOptions) (*Delivery, error) {
 	setDefault(&opts.Timeout, 30*time.Second)
 	setDefault(&opts.FirstRetry, time.Second)
@@ -50,16 +60,21 @@ func NewDelivery(box *Box, outputs []alert.Output, opts DeliveryOptions) (*Deliv
 	d := &Delivery{box: box, log: opts.Log}
 	names := map[string]bool{}
 	for _, o := range outputs {
-		if names[o.Name()] {
-			return nil, errors.Join(fmt.Errorf("outbox: two outputs have the name %q", o.Name()), d.abandon())
+		place := o.Name()
+		if p, ok := o.(placed); ok {
+			o, place = p.Output, p.place
 		}
-		names[o.Name()] = true
-		p, err := box.attach(o.Name())
+		if names[place] {
+			return nil, errors.Join(fmt.Errorf("outbox: two outputs have the name %q", place), d.abandon())
+		}
+		names[place] = true
+		p, err := box.attach(place, o.Name())
 		if err != nil {
 			return nil, errors.Join(err, d.abandon())
 		}
 		d.lanes = append(d.lanes, newLane(box, p, o, opts))
 	}
+	box.forget()
 	for _, l := range d.lanes {
 		go l.run()
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
 	"rollcage/internal/respond/disk"
@@ -61,10 +62,10 @@ func parsePosition(v []byte) (seq uint64, ok bool) {
 	return binary.LittleEndian.Uint64(v), true
 }
 
-// attach returns the position of the output with that name. An output that is
-// new begins with the next alert; one that was away for so long that alerts are
+// attach returns the position of the output with that name, or of the name it had formerly.
+// An output that is new begins with the next alert; one that was away for so long that alerts are
 // deleted, with the oldest that is there.
-func (b *Box) attach(name string) (*position, error) {
+func (b *Box) attach(name, formerly string) (*position, error) {
 	slot, err := disk.OpenSlot(positionPath(b.dir, name))
 	if err != nil {
 		return nil, fmt.Errorf("outbox: position of output %s: %w", name, err)
@@ -76,6 +77,11 @@ func (b *Box) attach(name string) (*position, error) {
 		return nil, errors.Join(ErrClosed, slot.Close())
 	}
 	seq, known := parsePosition(slot.Value())
+	if !known && formerly != name {
+		if v, err := slotValue(positionPath(b.dir, formerly)); err == nil {
+			seq, known = parsePosition(v)
+		}
+	}
 	if p.seq = min(seq, b.next); !known {
 		p.seq = b.next
 	}
@@ -87,6 +93,46 @@ func (b *Box) attach(name string) (*position, error) {
 	}
 	b.readers[p] = struct{}{}
 	return p, nil
+}
+
+// slotValue reads the slot at path, which must be there.
+func slotValue(path string) ([]byte, error) {
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	s, err := disk.OpenSlot(path)
+	if err != nil {
+		return nil, err
+	}
+	return s.Value(), s.Close()
+}
+
+// forget deletes the positions of outputs that are not there any more, so that they do not
+// begin in the past when they come back, and says what they will not get.
+func (b *Box) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	here := map[string]bool{}
+	for p := range b.readers {
+		here[positionPath(b.dir, p.name)] = true
+	}
+	paths, _ := filepath.Glob(filepath.Join(b.dir, "*"+positionSuffix)) // the pattern is right
+	for _, path := range paths {
+		if here[path] {
+			continue
+		}
+		v, err := slotValue(path)
+		if err == nil {
+			err = os.Remove(path)
+		}
+		if err != nil {
+			b.opts.Log.Error("outbox: the position of an output that is gone cannot be deleted", "file", path, "error", err)
+			continue
+		}
+		if seq, ok := parsePosition(v); ok && seq < b.next {
+			b.opts.Log.Warn("outbox: an output is not configured any more; what waited for it is not sent", "output", string(v[8:]), "alerts", b.next-seq)
+		}
+	}
 }
 
 // note writes a position down.
