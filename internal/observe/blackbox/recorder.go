@@ -1,6 +1,7 @@
 package blackbox
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -125,7 +126,7 @@ func (r *Recorder) Begin(path string, from uint64, o capture.WriterOptions) (*Fi
 	if err != nil {
 		return nil, err
 	}
-	f := &File{recorder: r, writer: w, path: path, report: Report{From: begin}}
+	f := &File{recorder: r, writer: w, path: path, report: Report{From: begin}, known: begin - 1}
 	if err := f.add(rec, begin); err != nil {
 		return nil, errors.Join(err, w.Close())
 	}
@@ -138,6 +139,7 @@ type File struct {
 	writer   *capture.Writer
 	path     string
 	report   Report
+	known    uint64 // time of the last fact that is in the capture
 }
 
 // Report says what the capture has so far.
@@ -170,6 +172,9 @@ func (f *File) Close() error { return f.writer.Close() }
 // add writes what was read, from a time on.
 func (f *File) add(rec *probe.Recording, from uint64) error {
 	f.report.Until, f.report.held = rec.Until, rec.Reaches
+	if err := f.addFacts(from); err != nil {
+		return err
+	}
 	for {
 		var ev event.Event
 		err := rec.Next(&ev)
@@ -187,6 +192,50 @@ func (f *File) add(rec *probe.Recording, from uint64) error {
 		}
 		f.report.Events++
 	}
+}
+
+// addFacts writes what became known about containers and users since the last time, before the events that it
+// explains: the box has what the kernel saw, and a runtime tells about a container only after its first process.
+func (f *File) addFacts(at uint64) error {
+	for _, b := range f.recorder.factsAfter(f.known) {
+		var ev event.Event
+		if err := ev.Reset(b); err != nil {
+			return fmt.Errorf("write what is known of containers to %s: %w", f.path, err)
+		}
+		f.known = ev.Time()
+		ev.SetTime(at)
+		if err := f.writer.Write(&ev); err != nil {
+			return fmt.Errorf("write what is known of containers to %s: %w", f.path, err)
+		}
+	}
+	return nil
+}
+
+// factsAfter returns copies of the events about containers and users that came after a time, in their order.
+func (r *Recorder) factsAfter(at uint64) (facts [][]byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var ev event.Event
+	for i, c := range r.checkpoints {
+		if i+1 < len(r.checkpoints) && r.checkpoints[i+1].time <= at {
+			continue
+		}
+		for log := c.log; len(log) > 0 && ev.Reset(log) == nil; log = log[len(ev.Bytes()):] {
+			if ev.Time() > at && isFact(ev.Type()) {
+				facts = append(facts, bytes.Clone(ev.Bytes()))
+			}
+		}
+	}
+	return facts
+}
+
+// isFact reports whether events of a type are made by user space.
+func isFact(t event.Type) bool {
+	switch t {
+	case event.CONTAINER_JSON_E, event.CONTAINER_JSON_2_E, event.USER_ADDED_E, event.USER_DELETED_E, event.GROUP_ADDED_E, event.GROUP_DELETED_E:
+		return true
+	}
+	return false
 }
 
 // stateAt makes the state before the first event at or after a time, or of the earliest moment that is known after it.

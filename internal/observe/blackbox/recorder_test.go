@@ -41,7 +41,7 @@ func secret(t *testing.T, path string) (readIt func()) {
 }
 
 // record runs act under a recorder and returns the capture of the time from when mark was called.
-func record(t *testing.T, act func(mark func())) (string, Report) {
+func record(t *testing.T, act func(mark func(), learn func(*event.Event))) (string, Report) {
 	t.Helper()
 	if err := probe.Supported(); err != nil {
 		t.Skip(err)
@@ -65,12 +65,29 @@ func record(t *testing.T, act func(mark func())) (string, Report) {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error)
+	facts := make(chan *event.Event, 1)
 	go func() {
-		ended <- st.Run(ctx, func(he *host.Event) error { r.Note(he); return nil }, nil)
+		ended <- st.Run(ctx, func(he *host.Event) error {
+			r.Note(he)
+			select {
+			case ev := <-facts:
+				var fact host.Event
+				st.State.Apply(ev, &fact)
+				r.Note(&fact)
+			default:
+			}
+			return nil
+		}, nil)
 	}()
 	<-loaded
 	var from uint64
-	act(func() { from = uint64(time.Now().UnixNano()) })
+	act(func() { from = uint64(time.Now().UnixNano()) }, func(ev *event.Event) {
+		facts <- ev
+		for len(facts) > 0 {
+			_ = exec.Command("true").Run() // events, so that the handler runs
+		}
+		_ = exec.Command("true").Run()
+	})
 	path := filepath.Join(t.TempDir(), "box.scap")
 	report, err := r.Write(path, from, capture.WriterOptions{})
 	if err != nil {
@@ -88,7 +105,7 @@ func TestACaptureOutOfTheBoxKnowsWhatWasOpenBeforeItBegan(t *testing.T) {
 	if err := os.WriteFile(file, []byte("hunter2\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	path, report := record(t, func(mark func()) {
+	path, report := record(t, func(mark func(), _ func(*event.Event)) {
 		readIt := secret(t, file)
 		time.Sleep(500 * time.Millisecond) // the file is open, and the recorder has been told
 		mark()
@@ -120,6 +137,45 @@ func TestACaptureOutOfTheBoxKnowsWhatWasOpenBeforeItBegan(t *testing.T) {
 		t.Error("the capture does not say that cat read the file")
 	}
 	sysdigReads(t, path, file)
+}
+
+// A container that was started after the beginning has its name in the whole capture, though its runtime told it later.
+func TestACaptureOutOfTheBoxNamesContainersThatBecameKnownMeanwhile(t *testing.T) {
+	const facts = `{"container":{"id":"0123456789ab","full_id":"0123456789ab","name":"shop","image":"shop:1","type":0}}`
+	path, _ := record(t, func(mark func(), learn func(*event.Event)) {
+		mark()
+		_ = exec.Command("true").Run()
+		b, err := event.Append(nil, uint64(time.Now().UnixNano()), -1, event.CONTAINER_JSON_2_E, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ev := new(event.Event)
+		if err := ev.Reset(b); err != nil {
+			t.Fatal(err)
+		}
+		learn(ev)
+	})
+	src, err := capture.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer src.Close()
+	st, err := host.NewStream(src, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := false
+	if err := st.Run(context.Background(), func(*host.Event) error {
+		if c := st.State.Container("0123456789ab"); c != nil {
+			told = c.Name == "shop"
+		}
+		return host.ErrStop
+	}, nil); err != nil {
+		t.Fatal(err)
+	}
+	if !told {
+		t.Error("at the first event of the capture the container's name is not known")
+	}
 }
 
 // sysdigReads checks that sysdig says the same, where it is at hand.

@@ -101,6 +101,9 @@ func (e *Event) Type() Type { return e.info.Type }
 // Time returns the event's time in ns since the epoch.
 func (e *Event) Time() uint64 { return binary.LittleEndian.Uint64(e.buf) }
 
+// SetTime changes the event's time, in the bytes that the event stands on.
+func (e *Event) SetTime(ns uint64) { binary.LittleEndian.PutUint64(e.buf, ns) }
+
 // TID returns the id of the thread that caused the event, -1 if none did.
 func (e *Event) TID() int64 { return int64(binary.LittleEndian.Uint64(e.buf[8:])) }
 
