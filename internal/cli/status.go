@@ -86,6 +86,7 @@ func printStatus(w io.Writer, s *guard.Status) error {
 	if s.Shed != "" {
 		row("SHEDDING", "%s, since %s", s.Shed, s.ShedFrom.Local().Format(time.TimeOnly))
 	}
+	row("audit log", "%s, head %s", plural(int(s.Audit.Records), "record"), s.Audit.Head)
 	for _, o := range s.Outputs {
 		row("output", "%s", outputRow(&o))
 	}

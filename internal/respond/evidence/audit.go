@@ -33,6 +33,9 @@ const (
 
 const (
 	auditName = "audit.jsonl"
+	headName  = "audit.head"
+	// firstHead is the number of the record after which the head is noted for the first time: a crash right before that leaves none.
+	firstHead = 1
 	// auditBytes is how large a file of the log becomes before the next one begins.
 	auditBytes = 64 << 20
 )
@@ -180,7 +183,7 @@ func (a *Audit) load() error {
 		}
 	}
 	a.forget()
-	slot, err := disk.OpenSlot(filepath.Join(a.dir, "audit.head"))
+	slot, err := disk.OpenSlot(filepath.Join(a.dir, headName))
 	if err != nil {
 		return err
 	}
@@ -274,6 +277,9 @@ func (a *Audit) begin() error {
 // compareHead notes in the log itself when its end is missing.
 func (a *Audit) compareHead() error {
 	seq, head, ok := parseHead(a.slot.Value())
+	if !ok && a.log.seq > firstHead {
+		return a.append(auditCut, &Entry{Detail: fmt.Sprintf("%s was gone when the log had %d records: its end may be, too", headName, a.log.seq)})
+	}
 	if !ok || seq < a.log.seq || seq == a.log.seq && head == a.log.head {
 		return nil
 	}

@@ -119,6 +119,12 @@ func (r *Report) readAudit(dir, head string) (*replay, error) {
 			return nil, err
 		}
 	}
+	if !hasHead && log.log.seq > firstHead {
+		// One that is being made just now has got its head meanwhile.
+		if _, _, there, err := notedHead(dir); err != nil || !there {
+			r.find(headName, "it is gone, so that nothing tells whether the end of the log is")
+		}
+	}
 	if hasHead && seq > log.log.seq {
 		r.find(auditName, "it ends at record %d; it was at record %d before", log.log.seq, seq)
 	} else if hasHead && log.at != nil && *log.at != noted {
@@ -151,7 +157,7 @@ func contains(paths []string, hash string) bool {
 }
 
 func notedHead(dir string) (seq uint64, head digest, ok bool, err error) {
-	path := filepath.Join(dir, "audit.head")
+	path := filepath.Join(dir, headName)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		return 0, head, false, nil
 	}

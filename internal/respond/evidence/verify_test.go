@@ -134,6 +134,7 @@ func TestVerifyFindsWhatIsNotAsItWasWritten(t *testing.T) {
 		{"reordered audit records", audit(reorder), "audit.jsonl:3 the hash is wrong"},
 		{"a removed last audit record", audit(truncate), "it was at record"},
 		{"an audit log that is gone", func(t *testing.T, dir string, _ []string) { os.Remove(filepath.Join(dir, auditName)) }, "it is gone"},
+		{"a noted head that is gone", func(t *testing.T, dir string, _ []string) { os.Remove(filepath.Join(dir, headName)) }, "nothing tells whether the end of the log is"},
 		{"an audit log hashed anew", audit(rehash("audit")), "is not the one that was noted as the last"},
 	}
 	for _, tt := range tests {

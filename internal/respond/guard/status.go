@@ -44,6 +44,7 @@ type Status struct {
 	ShedFrom   time.Time           `json:"shed_since,omitzero"` //
 	Usage      Usage               `json:"usage"`               //
 	Budget     Budget              `json:"budget"`              //
+	Audit      AuditStatus         `json:"audit"`               //
 	Outbox     OutboxStatus        `json:"outbox"`              //
 	Outputs    []OutputStatus      `json:"outputs"`             //
 	Policies   []PolicyStatus      `json:"policies"`            //
@@ -53,6 +54,12 @@ type Status struct {
 	Reloads    uint64              `json:"reloads"`             //
 	Unloaded   uint64              `json:"reloads_failed"`      //
 	Goroutines int                 `json:"goroutines"`
+}
+
+// AuditStatus tells how far the audit log of the evidence is.
+type AuditStatus struct {
+	Records uint64 `json:"records"`
+	Head    string `json:"head"` // hash of the last one
 }
 
 // OutboxStatus tells how the outbox is.
@@ -96,6 +103,7 @@ func (g *Guard) Status() Status {
 	if level := g.pressure.level.Load(); level > shedNothing {
 		s.Shed, s.ShedFrom = shedText[level], time.Unix(0, g.pressure.since.Load())
 	}
+	s.Audit.Records, s.Audit.Head = g.store.Audit().Head()
 	s.Last, _ = g.store.List(evidence.Filter{Limit: lastIncidents})
 	return s
 }
