@@ -195,13 +195,12 @@ func (o *consoleOptions) listen(w io.Writer, state string) (l net.Listener, link
 func (o *consoleOptions) tls(w io.Writer, state, name string) (*tls.Config, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if o.cert != "" {
-		key := o.key
-		if key == "" {
-			key = o.cert
+		c, err := access.OpenCertificate(o.cert, o.key)
+		if err != nil {
+			return nil, err
 		}
-		c, err := tls.LoadX509KeyPair(o.cert, key)
-		config.Certificates = []tls.Certificate{c}
-		return config, err
+		config.GetCertificate = c.Get
+		return config, nil
 	}
 	names := append([]string{"localhost", "127.0.0.1", "::1"}, o.hosts...)
 	if hostname, err := os.Hostname(); err == nil {

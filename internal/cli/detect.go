@@ -240,7 +240,7 @@ func (o *detectOptions) outputs(stdout io.Writer) ([]alert.Output, error) {
 	if o.url != "" {
 		json := alert.JSON()
 		json.ISO8601 = o.iso8601
-		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.url, Shape: json, UserAgent: "rollcage/" + version, Retries: o.httpRetries()})
+		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.url, Shape: json, UserAgent: "rollcage/" + version, Retries: o.httpRetries(), TLS: o.far.trust()})
 		if err != nil {
 			return nil, usage.Errorf("--out-http: %v", err)
 		}

@@ -99,7 +99,7 @@ func (o *outputOptions) near(stdout io.Writer) (out []namedOutput, err error) {
 		out = append(out, namedOutput{outSyslog, alert.NewSyslog("", alert.Shape{})})
 	}
 	if o.http != "" {
-		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.http, Shape: json, UserAgent: "rollcage/" + version, Retries: -1})
+		h, err := alert.NewHTTP(alert.HTTPOptions{URL: o.http, Shape: json, UserAgent: "rollcage/" + version, Retries: -1, TLS: o.far.trust()})
 		if err != nil {
 			return nil, usage.Errorf("--out-http: %v", err)
 		}

@@ -20,6 +20,7 @@ type farOutputs struct {
 	smtp   alert.SMTPOptions
 	outbox string
 	mask   bool
+	tls    alert.TLSOptions // of all that speak TLS
 }
 
 func (o *farOutputs) addFlags(f *pflag.FlagSet) {
@@ -38,6 +39,9 @@ func (o *farOutputs) addReceiverFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.smtp.To, "smtp-to", nil, "`ADDRESS` of a recipient, repeatable")
 	f.StringVar(&o.smtp.Username, "smtp-user", "", "`NAME` to log in with")
 	f.StringVar(&o.smtp.Password, "smtp-password", "", "and password; better in ROLLCAGE_SMTP_PASSWORD or the configuration, as all users see command lines")
+	f.StringVar(&o.tls.CACert, "out-ca", "", "trust the certificate authorities in the PEM `FILE` too, beside the system's, for receivers over HTTP, NATS and SMTP")
+	f.StringVar(&o.tls.ClientCert, "out-cert", "", "prove to them who this is by the certificate in the PEM `FILE`")
+	f.StringVar(&o.tls.ClientKey, "out-key", "", "its private key, if the `FILE` is another one")
 	f.BoolVar(&o.mask, "mask", true, "hide passwords, tokens and keys in alerts")
 }
 
@@ -59,8 +63,10 @@ type namedOutput struct {
 // open makes the outputs that were asked for.
 func (o *farOutputs) open(retries int) (out []namedOutput, err error) {
 	http := func(url string) alert.HTTPOptions {
-		return alert.HTTPOptions{URL: url, UserAgent: "rollcage/" + version, Retries: retries}
+		return alert.HTTPOptions{URL: url, UserAgent: "rollcage/" + version, Retries: retries, TLS: o.trust()}
 	}
+	mail := o.smtp
+	mail.TLS = o.trust()
 	for _, f := range []struct {
 		name   string
 		wanted bool
@@ -68,8 +74,8 @@ func (o *farOutputs) open(retries int) (out []namedOutput, err error) {
 	}{
 		{outSlack, o.slack != "", func() (alert.Output, error) { return alert.NewSlack(http(o.slack)) }},
 		{outOTLP, o.otlp != "", func() (alert.Output, error) { return alert.NewOTLP(http(o.otlp)) }},
-		{outNATS, o.nats != "", func() (alert.Output, error) { return natsOutput(o.nats) }},
-		{outSMTP, o.smtp.Address != "", func() (alert.Output, error) { return alert.NewSMTP(o.smtp) }},
+		{outNATS, o.nats != "", func() (alert.Output, error) { return natsOutput(o.nats, o.trust()) }},
+		{outSMTP, o.smtp.Address != "", func() (alert.Output, error) { return alert.NewSMTP(mail) }},
 	} {
 		if !f.wanted {
 			continue
@@ -83,8 +89,17 @@ func (o *farOutputs) open(retries int) (out []namedOutput, err error) {
 	return out, nil
 }
 
+// trust returns whom receivers must be certified by, and how we prove who we are.
+func (o *farOutputs) trust() alert.TLSOptions {
+	t := o.tls
+	if t.ClientKey == "" {
+		t.ClientKey = t.ClientCert
+	}
+	return t
+}
+
 // natsOutput makes an output of a URL whose path is the subject.
-func natsOutput(text string) (*alert.NATS, error) {
+func natsOutput(text string, trust alert.TLSOptions) (*alert.NATS, error) {
 	u, err := url.Parse(text)
 	if err != nil {
 		return nil, err
@@ -93,7 +108,7 @@ func natsOutput(text string) (*alert.NATS, error) {
 	if subject == "" {
 		return nil, fmt.Errorf("%q has no subject; want nats://host:4222/subject", text)
 	}
-	opts := alert.NATSOptions{Subject: subject, Shape: alert.JSON(), JetStream: u.Query().Has("jetstream")}
+	opts := alert.NATSOptions{Subject: subject, Shape: alert.JSON(), JetStream: u.Query().Has("jetstream"), TLS: trust}
 	if u.User != nil {
 		opts.Username = u.User.Username()
 		opts.Password, _ = u.User.Password()

@@ -13,7 +13,7 @@ import (
 
 // NATSOptions describe a NATS server and a subject. URL and Subject are required.
 type NATSOptions struct {
-	URL     string // nats://host:4222, several with commas
+	URL     string // nats://host:4222, or tls:// for servers that must encrypt; several with commas
 	Subject string
 	Shape   Shape
 	// JetStream waits until a stream has the alert. The alert's ID is that of the
@@ -52,7 +52,8 @@ func NewNATS(opts NATSOptions) (*NATS, error) {
 		if err != nil {
 			return nil, fmt.Errorf("nats output: %w", err)
 		}
-		o.make = append(o.make, nats.Secure(config))
+		// A server at nats:// says whether it wants TLS; tls:// wants it in any case.
+		o.make = append(o.make, func(n *nats.Options) error { n.TLSConfig = config; return nil })
 	}
 	return o, nil
 }
