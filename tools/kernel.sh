@@ -18,7 +18,8 @@
 #
 # /proc, /sys, cgroup2, bpffs, tracefs and debugfs are mounted, and a loopback is up. The environment variables that
 # begin with ROLLCAGE_ are passed on. It exits with 125 if the kernel stops before the command ends, and with 124 if the
-# time is up. QEMU_ACCEL=kvm is faster where there is hardware for it. Kernels are kept in .cache/kernels.
+# time is up. QEMU_ACCEL=kvm is faster where there is hardware for it. KERNEL_LOGLEVEL=6 shows the kernel's own lines among
+# the command's, so also what comes before a panic. Kernels are kept in .cache/kernels.
 set -euo pipefail
 tools=$(cd "$(dirname "$0")" && pwd)
 # shellcheck source=tools/debian.sh
@@ -158,11 +159,11 @@ main() {
 	write_init "$root" "$tty" "$@"
 	(cd "$root" && find . | cpio --quiet -o -H newc -R 0:0) >"$scratch/initrd"
 
-	# loglevel=1 leaves the screen to the command; a panic is shown all the same. The last line is ours.
+	# loglevel=1 leaves the screen to the command; that there was a panic is shown all the same. The last line is ours.
 	{
 		timeout "$timeout" "${emulator[@]}" -smp 2 -m 2G -nodefaults -display none -no-reboot \
 			-chardev stdio,id=out,signal=off -serial chardev:out -kernel "$kernel/vmlinuz" -initrd "$scratch/initrd" \
-			-append "console=$tty loglevel=1 panic=-1 mitigations=off nokaslr" </dev/null ||
+			-append "console=$tty loglevel=${KERNEL_LOGLEVEL:-1} panic=-1 mitigations=off nokaslr" </dev/null ||
 			echo $? >"$scratch/failed"
 	} | sed -u "/^exit code: [0-9]*\r*\$/{w $scratch/code
 		d}"

@@ -100,8 +100,15 @@ type bpfKill struct {
 	_      structs.HostLayout
 	Signal uint32
 	Id     uint32
-	Scoped uint32
+	Scope  uint32
 }
+
+type bpfKillAccess uint32
+
+const (
+	bpfKillAccessKILL_READS  bpfKillAccess = 1
+	bpfKillAccessKILL_WRITES bpfKillAccess = 2
+)
 
 type bpfKillKey struct {
 	_    structs.HostLayout
@@ -109,10 +116,28 @@ type bpfKillKey struct {
 	Path [256]int8
 }
 
+type bpfKillName struct {
+	_         structs.HostLayout
+	Prefixlen uint32
+	Type      uint16
+	Access    uint8
+	Pad       uint8
+	Name      [248]int8
+}
+
+type bpfKillPeer struct {
+	_         structs.HostLayout
+	Prefixlen uint32
+	Port      uint16
+	Family    uint8
+	Done      uint8
+	Addr      [16]uint8
+}
+
 type bpfKillScope struct {
 	_      structs.HostLayout
 	Cgroup uint64
-	Id     uint32
+	Scope  uint32
 	Pad    uint32
 }
 
@@ -281,6 +306,8 @@ type bpfScratch struct {
 	NameEnd    uint32
 	BaseDentry uint64
 	BaseMnt    uint64
+	PlainOff   uint32
+	PlainLen   uint32
 	Path       [4352]uint8
 	Data       [131072]uint8
 }
@@ -331,6 +358,9 @@ const (
 	bpfMapEntryTimes        = "entry_times"
 	bpfMapImageChanges      = "image_changes"
 	bpfMapKillKeys          = "kill_keys"
+	bpfMapKillNameKeys      = "kill_name_keys"
+	bpfMapKillNames         = "kill_names"
+	bpfMapKillPeers         = "kill_peers"
 	bpfMapKillScopes        = "kill_scopes"
 	bpfMapKills             = "kills"
 	bpfMapLifecycleRings    = "lifecycle_rings"
@@ -365,6 +395,7 @@ const (
 	bpfVarSampleEntries     = "sample_entries"
 	bpfVarSnaplen           = "snaplen"
 	bpfVarTimeEntries       = "time_entries"
+	bpfVarUnusedAccess      = "unused_access"
 	bpfVarUnusedBeside      = "unused_beside"
 	bpfVarUnusedCallFlags   = "unused_call_flags"
 	bpfVarUnusedClass       = "unused_class"
@@ -447,6 +478,9 @@ type bpfMapSpecs struct {
 	EntryTimes     *ebpf.MapSpec `ebpf:"entry_times"`
 	ImageChanges   *ebpf.MapSpec `ebpf:"image_changes"`
 	KillKeys       *ebpf.MapSpec `ebpf:"kill_keys"`
+	KillNameKeys   *ebpf.MapSpec `ebpf:"kill_name_keys"`
+	KillNames      *ebpf.MapSpec `ebpf:"kill_names"`
+	KillPeers      *ebpf.MapSpec `ebpf:"kill_peers"`
 	KillScopes     *ebpf.MapSpec `ebpf:"kill_scopes"`
 	Kills          *ebpf.MapSpec `ebpf:"kills"`
 	LifecycleRings *ebpf.MapSpec `ebpf:"lifecycle_rings"`
@@ -478,6 +512,7 @@ type bpfVariableSpecs struct {
 	SampleEntries   *ebpf.VariableSpec `ebpf:"sample_entries"`
 	Snaplen         *ebpf.VariableSpec `ebpf:"snaplen"`
 	TimeEntries     *ebpf.VariableSpec `ebpf:"time_entries"`
+	UnusedAccess    *ebpf.VariableSpec `ebpf:"unused_access"`
 	UnusedBeside    *ebpf.VariableSpec `ebpf:"unused_beside"`
 	UnusedCallFlags *ebpf.VariableSpec `ebpf:"unused_call_flags"`
 	UnusedClass     *ebpf.VariableSpec `ebpf:"unused_class"`
@@ -523,6 +558,9 @@ type bpfMaps struct {
 	EntryTimes     *ebpf.Map `ebpf:"entry_times"`
 	ImageChanges   *ebpf.Map `ebpf:"image_changes"`
 	KillKeys       *ebpf.Map `ebpf:"kill_keys"`
+	KillNameKeys   *ebpf.Map `ebpf:"kill_name_keys"`
+	KillNames      *ebpf.Map `ebpf:"kill_names"`
+	KillPeers      *ebpf.Map `ebpf:"kill_peers"`
 	KillScopes     *ebpf.Map `ebpf:"kill_scopes"`
 	Kills          *ebpf.Map `ebpf:"kills"`
 	LifecycleRings *ebpf.Map `ebpf:"lifecycle_rings"`
@@ -547,6 +585,9 @@ func (m *bpfMaps) Close() error {
 		m.EntryTimes,
 		m.ImageChanges,
 		m.KillKeys,
+		m.KillNameKeys,
+		m.KillNames,
+		m.KillPeers,
 		m.KillScopes,
 		m.Kills,
 		m.LifecycleRings,
@@ -579,6 +620,7 @@ type bpfVariables struct {
 	SampleEntries   *ebpf.Variable `ebpf:"sample_entries"`
 	Snaplen         *ebpf.Variable `ebpf:"snaplen"`
 	TimeEntries     *ebpf.Variable `ebpf:"time_entries"`
+	UnusedAccess    *ebpf.Variable `ebpf:"unused_access"`
 	UnusedBeside    *ebpf.Variable `ebpf:"unused_beside"`
 	UnusedCallFlags *ebpf.Variable `ebpf:"unused_call_flags"`
 	UnusedClass     *ebpf.Variable `ebpf:"unused_class"`

@@ -15,4 +15,4 @@
 package probe
 
 //go:generate go run ./gen
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -type kind -type maker -type want -type call_flags -type lane -type root -type beside -type beside_tail -type box_class -type box_segment -type box_file -type kill_key -type kill -type kill_scope -type entry_time -type sample -type call -type recipe -type translation -type translation_mode -type process_filter -type drop_counts -type scratch bpf bpf/probe.bpf.c -- -Wall -O2
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -type kind -type maker -type want -type call_flags -type lane -type root -type beside -type beside_tail -type box_class -type box_segment -type box_file -type kill_key -type kill -type kill_name -type kill_access -type kill_peer -type kill_scope -type entry_time -type sample -type call -type recipe -type translation -type translation_mode -type process_filter -type drop_counts -type scratch bpf bpf/probe.bpf.c -- -Wall -O2

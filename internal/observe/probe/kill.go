@@ -1,7 +1,6 @@
 package probe
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 
@@ -24,6 +23,9 @@ type Kill struct {
 	// Exe is the path of the program, in its mount namespace and at most 255 bytes, of an exec the new one. Or else Comm
 	// is its name in the kernel, at most 15 bytes.
 	Exe, Comm string
+	// Opened or Connected, in the place of a program, is what a call has done.
+	Opened    *Opened
+	Connected *Connected
 	// Cgroups, if not nil, limits it to processes in exactly these cgroups, by the ids that CgroupFinder tells. Those
 	// below them are others.
 	Cgroups []uint64
@@ -34,18 +36,14 @@ type Kill struct {
 const killComm = 0x10000 // KILL_COMM in bpf/kill.h
 
 // key returns what the programs look up for one of the types.
-func (k *Kill) key(t event.Type) (*bpfKillKey, error) {
-	key := &bpfKillKey{Type: uint32(t)}
+func (k *Kill) key(t event.Type) (bpfKillKey, error) {
+	key := bpfKillKey{Type: uint32(t)}
 	name := k.Exe
 	switch {
-	case k.ID <= 0:
-		return nil, errors.New("a kill needs an ID")
-	case (k.Exe == "") == (k.Comm == ""):
-		return nil, errors.New("a kill is for a path or for a name")
 	case k.Exe != "" && (k.Exe[0] != '/' || len(k.Exe) >= len(key.Path)):
-		return nil, fmt.Errorf("kill of %q: not an absolute path of at most %d bytes", k.Exe, len(key.Path)-1)
+		return key, fmt.Errorf("kill of %q: not an absolute path of at most %d bytes", k.Exe, len(key.Path)-1)
 	case len(k.Comm) > 15:
-		return nil, fmt.Errorf("kill of %q: a name has at most 15 bytes", k.Comm)
+		return key, fmt.Errorf("kill of %q: a name has at most 15 bytes", k.Comm)
 	case k.Comm != "":
 		key.Type |= killComm
 		name = k.Comm
@@ -56,34 +54,24 @@ func (k *Kill) key(t event.Type) (*bpfKillKey, error) {
 	return key, nil
 }
 
-// SetKills replaces the acts that the kernel answers by itself. Of two with the same program and type, the later one holds.
-// On an error, none is left.
+// SetKills replaces the acts that the kernel answers by itself. Of two that are about the same, the later one holds; of
+// two names or networks one of which is in the other, both hold. On an error, none is left.
 func (p *Probe) SetKills(kills []Kill) error {
-	acts, scopes := map[bpfKillKey]bpfKill{}, map[bpfKillScope]uint8{}
-	for _, k := range kills {
-		for _, t := range k.Types {
-			key, err := k.key(t)
-			if err != nil {
-				return err
-			}
-			acts[*key] = k.entry()
-		}
-		for _, c := range k.Cgroups {
-			scopes[bpfKillScope{Cgroup: c, Id: uint32(k.ID)}] = 1
-		}
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed.Load() {
 		return errClosed
 	}
+	// While the maps change, nobody is killed.
 	o := &p.kernel.objs
-	// While the two maps change, an ID may be of the kill before in the one and of the kill after in the other: nobody is killed then.
 	err := o.HasKills.Set(uint8(0))
-	if err == nil {
-		err = errors.Join(replaceEntries(o.KillScopes, scopes), replaceEntries(o.Kills, acts))
+	t, bad := newKillTables(kills, p.lastScope)
+	if err = errors.Join(err, bad); err == nil {
+		p.lastScope = t.last
+		err = errors.Join(replaceEntries(o.KillScopes, t.scopes), replaceEntries(o.Kills, t.programs),
+			replaceEntries(o.KillNames, t.names), replaceEntries(o.KillPeers, t.peers))
 	}
-	if err == nil && len(acts) > 0 {
+	if err == nil && len(t.programs)+len(t.names)+len(t.peers) > 0 {
 		err = o.HasKills.Set(uint8(1))
 	}
 	if err != nil {
@@ -91,14 +79,6 @@ func (p *Probe) SetKills(kills []Kill) error {
 	}
 	p.kills = kills
 	return p.setInterest(p.interest)
-}
-
-func (k *Kill) entry() bpfKill {
-	e := bpfKill{Signal: uint32(cmp.Or(k.Signal, unix.SIGKILL)), Id: uint32(k.ID)}
-	if k.Cgroups != nil {
-		e.Scoped = 1
-	}
-	return e
 }
 
 // replaceEntries makes a map have just these entries.
@@ -147,7 +127,7 @@ func killCalls(wants *[maxCalls]uint8, calls []call, kills []Kill) {
 			wants[c.index-compatCalls] |= uint8(bpfWantCOMPAT)
 		}
 		if c.index >= 2*compatCalls {
-			wants[compatCalls+socketcallNr] |= uint8(bpfWantWANTED)
+			wants[compatCalls+socketcallNr] |= uint8(bpfWantKILL | bpfWantWANTED)
 			wants[socketcallNr] |= uint8(bpfWantCOMPAT)
 		}
 	}

@@ -3,10 +3,13 @@ package probe
 import (
 	"errors"
 	"math"
+	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -124,6 +127,180 @@ func TestTheKernelKillsInsideOfACgroup(t *testing.T) {
 	}
 }
 
+func init() {
+	allScenes["open a file and see the result"] = func() []string {
+		dir := os.Getenv("ROLLCAGE_DIR")
+		check(unix.Chdir(dir))
+		how := map[string]int{"r": unix.O_RDONLY, "w": unix.O_WRONLY, "rw": unix.O_RDWR, "path": unix.O_PATH}
+		name, mode, _ := strings.Cut(os.Getenv("ROLLCAGE_ACT"), " ")
+		if name2, ok := strings.CutPrefix(name, "openat2:"); ok {
+			_, err := unix.Openat2(unix.AT_FDCWD, name2, &unix.OpenHow{Flags: uint64(how[mode])})
+			check(err)
+		} else {
+			_, err := unix.Open(name, how[mode], 0)
+			check(err)
+		}
+		return []string{"survived"}
+	}
+	allScenes["connect and see the result"] = func() []string {
+		to := netip.MustParseAddrPort(os.Getenv("ROLLCAGE_ACT"))
+		kind := unix.SOCK_STREAM
+		if os.Getenv("ROLLCAGE_UDP") != "" {
+			kind = unix.SOCK_DGRAM
+		}
+		if to.Addr().Is4() {
+			fd := must(unix.Socket(unix.AF_INET, kind, 0))
+			check(unix.Connect(fd, &unix.SockaddrInet4{Port: int(to.Port()), Addr: to.Addr().As4()}))
+		} else {
+			fd := must(unix.Socket(unix.AF_INET6, kind, 0))
+			check(unix.Connect(fd, &unix.SockaddrInet6{Port: int(to.Port()), Addr: to.Addr().As16()}))
+		}
+		return []string{"survived"}
+	}
+}
+
+// sees runs a scene and reports whether it saw the result of its call.
+func sees(t *testing.T, scene string, env ...string) bool {
+	t.Helper()
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Env = append(env, sceneEnv+"="+scene, steady)
+	out, err := cmd.CombinedOutput()
+	if err != nil && !strings.Contains(err.Error(), "signal: killed") {
+		t.Fatalf("%v %s", err, out)
+	}
+	return err == nil
+}
+
+func TestTheKernelKillsAtAnOpen(t *testing.T) {
+	p := openProbe(t, Options{})
+	dir := must(filepath.EvalSymlinks(t.TempDir()))
+	for _, name := range []string{"secret", "secrets", "other"} {
+		check(os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
+	check(os.Symlink(filepath.Join(dir, "secret"), filepath.Join(dir, "link")))
+	secret := filepath.Join(dir, "secret")
+	for _, c := range []struct {
+		name   string
+		opened Opened
+		killed []string
+		spared []string
+	}{
+		{"of one file", Opened{Name: secret}, []string{"/secret r", "/secret w", "/secret rw", "openat2:/secret r"},
+			[]string{"/other r", "/secrets r", "/link r", "/secret path", "secret r", "./secret r", "//secret r", "/./secret r"}},
+		{"for reading", Opened{Name: secret, Reads: true}, []string{"/secret r", "/secret rw"}, []string{"/secret w", "/other r"}},
+		{"for writing", Opened{Name: secret, Writes: true}, []string{"/secret w", "/secret rw"}, []string{"/secret r"}},
+		{"for both", Opened{Name: secret, Reads: true, Writes: true}, []string{"/secret rw"}, []string{"/secret r", "/secret w"}},
+		{"of names with one beginning", Opened{Name: dir + "/sec", Below: true}, []string{"/secret r", "/secrets w"}, []string{"/other r", "/link r"}},
+		{"of files in a directory", Opened{Name: dir + "/", Below: true}, []string{"/secret r", "/other r"}, []string{"/link r", "/ r", " r"}},
+	} {
+		check(p.SetKills([]Kill{{ID: 1, Types: openTypes, Opened: &c.opened}}))
+		at := func(act string) string { // in the directory, if it is absolute
+			if i := strings.IndexByte(act, '/'); i >= 0 && act[0] != '.' {
+				return act[:i] + dir + act[i:]
+			} else if act[0] == ' ' {
+				return dir + act
+			}
+			return act
+		}
+		watch(t, p, func() {
+			for _, act := range c.killed {
+				if sees(t, "open a file and see the result", "ROLLCAGE_DIR="+dir, "ROLLCAGE_ACT="+at(act)) {
+					t.Errorf("%s: %s is not killed", c.name, act)
+				}
+			}
+			for _, act := range c.spared {
+				if !sees(t, "open a file and see the result", "ROLLCAGE_DIR="+dir, "ROLLCAGE_ACT="+at(act)) {
+					t.Errorf("%s: %s is killed", c.name, act)
+				}
+			}
+		})
+	}
+}
+
+var connects = []event.Type{event.SOCKET_CONNECT_X}
+
+func TestTheKernelKillsAtAConnect(t *testing.T) {
+	p := openProbe(t, Options{})
+	listen := func(addr string) netip.AddrPort {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return netip.AddrPort{}
+		}
+		t.Cleanup(func() { l.Close() })
+		return l.Addr().(*net.TCPAddr).AddrPort()
+	}
+	four, six := listen("127.0.0.1:0"), listen("[::1]:0")
+	mapped := netip.AddrPortFrom(netip.AddrFrom16(four.Addr().As16()), four.Port())
+	for _, c := range []struct {
+		name      string
+		connected Connected
+		killed    []netip.AddrPort
+		spared    []netip.AddrPort
+	}{
+		{"with an address", Connected{Net: netip.MustParsePrefix("127.0.0.1/32")}, []netip.AddrPort{four}, []netip.AddrPort{six, mapped}},
+		{"with an address and a port", Connected{Net: netip.MustParsePrefix("127.0.0.1/32"), Port: four.Port()}, []netip.AddrPort{four}, nil},
+		{"with another port", Connected{Net: netip.MustParsePrefix("127.0.0.1/32"), Port: four.Port() + 1}, nil, []netip.AddrPort{four}},
+		{"in a network", Connected{Net: netip.MustParsePrefix("126.0.0.0/7"), Done: true}, []netip.AddrPort{four}, []netip.AddrPort{six}},
+		{"in another network", Connected{Net: netip.MustParsePrefix("127.0.0.2/31")}, nil, []netip.AddrPort{four}},
+		{"in all of IPv4", Connected{Net: netip.MustParsePrefix("0.0.0.0/0"), Port: four.Port()}, []netip.AddrPort{four}, []netip.AddrPort{six, mapped}},
+		{"in all of IPv6", Connected{Net: netip.MustParsePrefix("::/0")}, []netip.AddrPort{six}, []netip.AddrPort{four, mapped}},
+	} {
+		check(p.SetKills([]Kill{{ID: 1, Types: connects, Connected: &c.connected}}))
+		watch(t, p, func() {
+			for _, a := range c.killed {
+				if a.IsValid() && sees(t, "connect and see the result", "ROLLCAGE_ACT="+a.String()) {
+					t.Errorf("%s: %s is not killed", c.name, a)
+				}
+			}
+			for _, a := range c.spared {
+				if a.IsValid() && !sees(t, "connect and see the result", "ROLLCAGE_ACT="+a.String()) {
+					t.Errorf("%s: %s is killed", c.name, a)
+				}
+			}
+			if !sees(t, "connect and see the result", "ROLLCAGE_UDP=1", "ROLLCAGE_ACT="+four.String()) {
+				t.Errorf("%s: a datagram socket is killed", c.name)
+			}
+		})
+	}
+}
+
+func TestWhatCoversAKillHoldsAsWell(t *testing.T) {
+	open := func(id int, name string, below bool, cgroups ...uint64) Kill {
+		return Kill{ID: id, Types: openTypes[:1], Opened: &Opened{Name: name, Below: below}, Cgroups: cgroups}
+	}
+	connect := func(id int, network string, cgroups ...uint64) Kill {
+		return Kill{ID: id, Types: connects, Connected: &Connected{Net: netip.MustParsePrefix(network)}, Cgroups: cgroups}
+	}
+	tables, err := newKillTables([]Kill{
+		open(1, "/etc/shadow", false, 10), open(2, "/etc/", true, 20), open(3, "/et", true, 30), open(4, "/other", false, 40),
+		connect(5, "10.1.2.3/32", 10), connect(6, "10.0.0.0/9", 20), connect(7, "11.0.0.0/8", 30), connect(8, "fd00::/8", 40), connect(9, "fd00::1/128"),
+	}, 100)
+	check(err)
+	got := map[uint32][]uint64{}
+	in := func(e bpfKill) {
+		got[e.Id] = []uint64{}
+		for s := range tables.scopes {
+			if s.Scope == e.Scope {
+				got[e.Id] = append(got[e.Id], s.Cgroup)
+			}
+		}
+		slices.Sort(got[e.Id])
+		if e.Scope != 0 && e.Scope <= 100 {
+			t.Errorf("scope %d of before", e.Scope)
+		}
+	}
+	for _, e := range tables.names {
+		in(e)
+	}
+	for _, e := range tables.peers {
+		in(e)
+	}
+	want := map[uint32][]uint64{1: {10, 20, 30}, 2: {20, 30}, 3: {30}, 4: {40}, 5: {10, 20}, 6: {20}, 7: {30}, 8: {40}, 9: {}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v\nwant %v", got, want)
+	}
+}
+
 // killCgroup returns the id of the cgroup that the test runs in.
 func killCgroup(t *testing.T) uint64 {
 	f, err := NewCgroupFinder()
@@ -175,7 +352,13 @@ func TestAKillThatMeansNothingIsRefused(t *testing.T) {
 		want string
 	}{
 		{Kill{Types: execs, Exe: "/x"}, "needs an ID"},
-		{Kill{ID: 1, Types: execs}, "for a path or for a name"},
+		{Kill{ID: 1, Types: execs}, "is for a path, for a name"},
+		{Kill{ID: 1, Types: execs, Exe: "/x", Comm: "x"}, "is for a path, for a name"},
+		{Kill{ID: 1, Types: execs, Opened: &Opened{Name: "/x"}}, "opens no file by a name"},
+		{Kill{ID: 1, Types: openTypes, Opened: &Opened{Name: "/a/../x"}}, "in its shortest form"},
+		{Kill{ID: 1, Types: execs, Connected: &Connected{Net: netip.MustParsePrefix("1.2.3.0/24")}}, "is not one"},
+		{Kill{ID: 1, Types: connects, Connected: &Connected{}}, "not a network"},
+		{Kill{ID: 1, Types: connects, Connected: &Connected{Net: netip.MustParsePrefix("::ffff:1.2.3.0/120")}}, "not a network"},
 		{Kill{ID: 1, Types: execs, Exe: "x"}, "not an absolute path"},
 		{Kill{ID: 1, Types: execs, Comm: "sixteen-letters!"}, "at most 15 bytes"},
 	} {

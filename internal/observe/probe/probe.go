@@ -57,21 +57,22 @@ type Options struct {
 // Probe is the running host as an event.Source. Next is for one goroutine,
 // the other methods may be called from any.
 type Probe struct {
-	kernel   *kernelSide
-	merge    *merge
-	clock    *eventClock
-	waiter   *waiter
-	notices  *noticeReader
-	snapshot *event.Snapshot
-	options  Options
-	box      *BlackBox
-	interest event.Interest
-	kills    []Kill
-	backlog  backlog   // of the time in which the snapshot was taken
-	beside   beside    // what records carry beside their events
-	included *included // while events may be older than the snapshot
-	remains  *remains
-	cleanup  runtime.Cleanup
+	kernel    *kernelSide
+	merge     *merge
+	clock     *eventClock
+	waiter    *waiter
+	notices   *noticeReader
+	snapshot  *event.Snapshot
+	options   Options
+	box       *BlackBox
+	interest  event.Interest
+	kills     []Kill
+	lastScope uint32    // of kills, as numbered in the kernel
+	backlog   backlog   // of the time in which the snapshot was taken
+	beside    beside    // what records carry beside their events
+	included  *included // while events may be older than the snapshot
+	remains   *remains
+	cleanup   runtime.Cleanup
 
 	mu       sync.Mutex // of SetInterest, Stats, Close
 	closed   atomic.Bool

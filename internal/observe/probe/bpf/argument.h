@@ -100,16 +100,21 @@ __noinline int names(u64 dentry_at, u64 mnt_at, s64 dirfd)
 	struct dentry *dentry = (void *)dentry_at;
 	struct dentry_words d = {};
 	struct mount_words m = {};
-	u32 i;
+	u32 off, len, i;
 
 	if (!s)
 		return 0;
+	off = s->name_off;
+	len = s->name_end - off;
 	find_base(dirfd, trim(s));
 	read_mount(mount, &m);
 	for (i = 0; i < MAX_COMPONENTS; i++) {
 		barrier();
-		if (s->name_end <= s->name_off && (u64)dentry == s->base_dentry && (u64)mount + inner == s->base_mnt)
+		if (s->name_end <= s->name_off && (u64)dentry == s->base_dentry && (u64)mount + inner == s->base_mnt) {
+			s->plain_off = off;
+			s->plain_len = len;
 			return 1;
+		}
 		if (dentry == m.root) {
 			if (m.parent == mount || !m.parent)
 				return 0;

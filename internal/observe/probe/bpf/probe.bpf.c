@@ -379,7 +379,7 @@ static __always_inline void on_exit(struct pt_regs *regs, s64 ret)
 				check_argument(s, call);
 		}
 		if (want & KILL && has_kills)
-			judge(ROOT_SYSCALL, call->type);
+			judge_call(call);
 		if (sent)
 			submit_call(s, call);
 	}
@@ -458,5 +458,6 @@ const enum want *unused_want __attribute__((unused));
 const struct beside_tail *unused_tail __attribute__((unused));
 const enum box_class *unused_class __attribute__((unused));
 const enum beside *unused_beside __attribute__((unused));
+const enum kill_access *unused_access __attribute__((unused));
 const enum call_flags *unused_call_flags __attribute__((unused));
 const enum translation_mode *unused_mode __attribute__((unused));

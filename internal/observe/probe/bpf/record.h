@@ -141,6 +141,7 @@ struct scratch {
 	u32 alone; // the event goes into the box only
 	u32 name_off, name_end; // of the name that is compared, see argument.h
 	u64 base_dentry, base_mnt;
+	u32 plain_off, plain_len; // of the name, when it is the way to the file and nothing else; length 0 when not
 
 	u8 path[MAX_PATH + 256];
 	u8 data[65536 + 2 * MAX_SNAPLEN]; // so that all that is masked stays inside
@@ -269,6 +270,7 @@ static __always_inline void start_event(struct scratch *s, u32 type, u32 nparams
 	s->pos = EVENT_HEADER + 2 * nparams;
 	s->param = 0;
 	s->name_off = s->name_end = 0;
+	s->plain_len = 0;
 	s->beside = 0;
 	s->beside_kind = BESIDE_NOTHING;
 }
