@@ -53,12 +53,6 @@ func TestAConfinedGuardTellsTheServiceManagerAndStillWorks(t *testing.T) {
 `, ran), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(dir, "rollcage")
-	build := exec.Command("go", "build", "-o", program, "../../cmd/rollcage")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +61,7 @@ func TestAConfinedGuardTellsTheServiceManagerAndStillWorks(t *testing.T) {
 	t.Setenv("NOTIFY_SOCKET", filepath.Join(dir, "notify"))
 	t.Setenv("WATCHDOG_USEC", "3000000")
 	g := newGuarded(t, "--docker", "off", "--policies", policies, "--black-box", "4")
-	g.program = program
+	g.program = shipped(t)
 	g.start(t)
 	told := ""
 	for !strings.Contains(told, "READY=1") || !strings.Contains(told, "WATCHDOG=1") {
@@ -106,6 +100,18 @@ func TestAConfinedGuardTellsTheServiceManagerAndStillWorks(t *testing.T) {
 	if r := g.verify(t); r.Captures == 0 {
 		t.Error("no capture")
 	}
+}
+
+// shipped builds the program as it is shipped, without cgo, so that guard can drop capabilities in all its threads.
+func shipped(t *testing.T) string {
+	t.Helper()
+	program := filepath.Join(t.TempDir(), "rollcage")
+	build := exec.Command("go", "build", "-o", program, "../../cmd/rollcage")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return program
 }
 
 // checkConfined looks at lines of /proc/PID/status.

@@ -97,7 +97,7 @@ func (f *fast) apply() {
 	f.set = len(kills) > 0
 }
 
-// kills returns one for each program, with the cgroups of all policies that want it. IDs are never used again.
+// kills returns one for each act, with the cgroups of all policies that want it.
 func (f *fast) kills() []probe.Kill {
 	if f.g.opts.DryRun {
 		return nil
@@ -107,25 +107,68 @@ func (f *fast) kills() []probe.Kill {
 	for _, err := range errs {
 		f.g.log.Error("the kernel does not kill by itself; user space does", "error", err)
 	}
-	byProgram := map[[2]string][]uint64{}
+	cgroups := map[act][]uint64{}
 	for _, w := range wanted {
-		ids := f.covered(w.Policy)
-		for _, exe := range w.Exes {
-			byProgram[[2]string{exe, ""}] = append(byProgram[[2]string{exe, ""}], ids...)
-		}
-		for _, name := range w.Names {
-			byProgram[[2]string{"", name}] = append(byProgram[[2]string{"", name}], ids...)
+		in := f.covered(w.Policy)
+		for _, a := range actsOf(&w.Acts) {
+			cgroups[a] = append(cgroups[a], in...)
 		}
 	}
 	var kills []probe.Kill
-	for k, ids := range byProgram {
-		if len(ids) == 0 {
+	for a, in := range cgroups {
+		if len(in) == 0 {
 			continue
 		}
 		f.lastID++
-		kills = append(kills, probe.Kill{ID: f.lastID, Types: []event.Type{event.SYSCALL_EXECVE_19_X}, Exe: k[0], Comm: k[1], Cgroups: ids})
+		kills = append(kills, a.kill(f.lastID, in))
 	}
 	return kills
+}
+
+// act is one thing that the kernel answers; of what is of no use for it the zero value.
+type act struct {
+	typ       event.Type
+	exe, comm string
+	opened    probe.Opened
+	connected probe.Connected
+}
+
+func actsOf(a *policy.Acts) (acts []act) {
+	for _, t := range a.Types {
+		for _, exe := range a.Exes {
+			acts = append(acts, act{typ: t, exe: exe})
+		}
+		for _, name := range a.Names {
+			acts = append(acts, act{typ: t, comm: name})
+		}
+		for _, name := range a.Files {
+			acts = append(acts, act{typ: t, opened: probe.Opened{Name: name, Reads: a.Reads, Writes: a.Writes}})
+		}
+		for _, name := range a.Below {
+			acts = append(acts, act{typ: t, opened: probe.Opened{Name: name, Below: true, Reads: a.Reads, Writes: a.Writes}})
+		}
+		ports := a.Ports
+		if len(ports) == 0 {
+			ports = []uint16{0}
+		}
+		for _, net := range a.Nets {
+			for _, port := range ports {
+				acts = append(acts, act{typ: t, connected: probe.Connected{Net: net, Port: port, Done: a.Done}})
+			}
+		}
+	}
+	return acts
+}
+
+func (a *act) kill(id int, cgroups []uint64) probe.Kill {
+	k := probe.Kill{ID: id, Types: []event.Type{a.typ}, Exe: a.exe, Comm: a.comm, Cgroups: cgroups}
+	if a.opened.Name != "" {
+		k.Opened = &a.opened
+	}
+	if a.connected.Net.IsValid() {
+		k.Connected = &a.connected
+	}
+	return k
 }
 
 // covered returns the cgroups of containers that a policy is about and that may be acted on.

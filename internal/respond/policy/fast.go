@@ -71,7 +71,7 @@ func (p *Policy) selected(rules []*rule.Rule) (some []*rule.Rule) {
 	return some
 }
 
-func (s *Set) reduce(r *rule.Rule) (Execs, error) {
+func (s *Set) reduce(r *rule.Rule) (Acts, error) {
 	x, err := Reduce(r.Node())
 	if err != nil {
 		return x, err
@@ -109,7 +109,7 @@ func (s *Set) nameProtected(name string) string {
 // FastKill is what the kernel is to do by itself in the containers of a policy.
 type FastKill struct {
 	Policy *Policy
-	Execs
+	Acts
 }
 
 // FastKills returns what policies in force want the kernel to do. What does not reduce, as rules have changed, is left out and told as errors.
