@@ -55,16 +55,21 @@ type Options struct {
 }
 
 // Runner runs actions. Its methods may be called by many goroutines; actions
-// on one container run one after the other.
+// that change a container run one after the other.
 type Runner struct {
 	opts    Options
 	own     own
 	pending *pending
+
+	ctx     context.Context // of what runs
+	cancel  context.CancelFunc
+	running sync.WaitGroup
 	// undoRetry is the first pause after something could not be taken back.
 	undoRetry time.Duration
 
-	mu    sync.Mutex
-	locks map[string]*keyLock // by container
+	mu     sync.Mutex
+	locks  map[string]*keyLock // by container
+	closed bool
 }
 
 // Request is an action with its target.
@@ -90,6 +95,7 @@ func New(opts Options) (*Runner, error) {
 		return nil, fmt.Errorf("actions: %w", err)
 	}
 	r := &Runner{opts: opts, own: o, undoRetry: firstUndoRetry, locks: map[string]*keyLock{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if r.pending, err = openPending(opts.State); err != nil {
 		return nil, fmt.Errorf("actions: %w", err)
 	}
@@ -99,8 +105,46 @@ func New(opts Options) (*Runner, error) {
 	return r, nil
 }
 
-// Close forgets what is due; the next runner does it.
-func (r *Runner) Close() { r.pending.close() }
+// closeWait is how long Close waits for actions to see that they are ended.
+const closeWait = 10 * time.Second
+
+var errEnding = errors.New("guard ends")
+
+// enter reports whether an action may begin. Whoever begins one calls r.running.Done.
+func (r *Runner) enter() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return false
+	}
+	r.running.Add(1)
+	return true
+}
+
+// Close forgets what is due, which the next runner does, ends what runs, and waits until the
+// outcome of that is recorded. It is an error if something does not end.
+func (r *Runner) Close() error {
+	r.pending.close()
+	r.mu.Lock()
+	r.closed = true
+	r.mu.Unlock()
+	r.cancel()
+	ended := make(chan struct{})
+	go func() { r.running.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-time.After(closeWait):
+		return fmt.Errorf("actions still run %v after they were ended; their outcome is not recorded", closeWait)
+	}
+}
+
+// changes reports whether an action changes its container or process, so that others on the
+// same one wait for it. A capture goes on for a while and a program for as long as it likes;
+// neither may keep a kill waiting.
+func changes(k policy.Kind) bool {
+	return k != policy.Capture && k != policy.Notify && k != policy.Run
+}
 
 // Decided runs what policies decided about an alert of an incident, in order.
 // An action that fails does not keep the next ones from running.
@@ -127,8 +171,16 @@ func (r *Runner) Do(ctx context.Context, q *Request) (id string, err error) {
 		q.Scene = &scene.Scene{}
 	}
 	id = newID()
-	unlock := r.lock(q.Scene.ContainerID())
-	defer unlock()
+	if !r.enter() {
+		return id, fmt.Errorf("%s is not done: %w", q.Action, errEnding)
+	}
+	defer r.running.Done()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(r.ctx, cancel)()
+	if changes(q.Kind) {
+		defer r.lock(q.Scene.ContainerID())()
+	}
 	dry := q.DryRun || r.opts.DryRun && q.Kind.Touches()
 	if q.Fast && q.Scene.Killed != nil {
 		dry = false // it is done, as when the rate limit is used up since

@@ -67,7 +67,7 @@ func newRunner(t *testing.T, opts Options) (*Runner, *notes) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(r.Close)
+	t.Cleanup(func() { r.Close() })
 	return r, n
 }
 
@@ -321,6 +321,42 @@ func TestActionsOfAPolicyRunInOrderAndGoOnAfterAFailure(t *testing.T) {
 	}
 	if len(n.begun) != 4 || len(n.ended) != 4 || n.ended[2].Done != "captured 3 s before" || n.ended[3].OK {
 		t.Errorf("%+v", n.ended)
+	}
+}
+
+func TestWhatGoesOnForLongHoldsUpNoActionOnTheSameContainer(t *testing.T) {
+	started, release := make(chan struct{}), make(chan struct{})
+	r, n := newRunner(t, Options{Docker: &flaky{}, Capture: func(context.Context, string, *scene.Scene, time.Duration, time.Duration) (string, error) {
+		close(started)
+		<-release
+		return "captured", nil
+	}})
+	sc := &scene.Scene{Container: dockerBox()}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer close(release)
+	file := filepath.Join(t.TempDir(), "runs")
+	for _, a := range []policy.Action{{Kind: policy.Capture, After: 30 * time.Second}, {Kind: policy.Run, Command: "touch " + file + "; sleep 1000"}} {
+		beside.Go(func() { r.Do(t.Context(), act(a, sc)) })
+	}
+	<-started
+	until(t, "program", func() bool { return exists(file) })
+	if _, err := r.Do(t.Context(), act(policy.Action{Kind: policy.Pause}, sc)); err != nil {
+		t.Fatal(err)
+	}
+	if _, o := n.last(); !o.OK || !strings.Contains(o.Done, "pause") {
+		t.Errorf("the pause is not what was done first: %+v", o)
+	}
+	// What runs when the runner is closed is ended, and says so.
+	go func() { time.Sleep(10 * time.Millisecond); release <- struct{}{} }()
+	if err := r.Close(); err != nil {
+		t.Error(err)
+	}
+	if len(n.ended) != 3 {
+		t.Errorf("of 3 actions %d have an outcome", len(n.ended))
+	}
+	if _, err := r.Do(t.Context(), act(policy.Action{Kind: policy.Pause}, sc)); !errors.Is(err, errEnding) {
+		t.Errorf("after the end: %v", err)
 	}
 }
 

@@ -241,12 +241,16 @@ func (r *Runner) tryAfter(wait time.Duration, id string) {
 		t.Stop()
 	}
 	p.timers[id] = time.AfterFunc(wait, func() {
+		if !r.enter() {
+			return
+		}
+		defer r.running.Done()
 		u, _, ok := p.find(id)
 		if !ok || u.Until.IsZero() || time.Until(u.Until) > time.Second { // taken back or made longer meanwhile
 			return
 		}
 		_, err := r.Undo(context.Background(), id, nil)
-		if err == nil {
+		if err == nil || r.ctx.Err() != nil { // the next runner does it
 			return
 		}
 		tries := p.failed(id, err)

@@ -241,11 +241,11 @@ func (g *Guard) Close(ctx context.Context) error {
 		if g.lanes != nil {
 			g.lanes.close(ctx)
 		}
+		if g.runner != nil {
+			errs = append(errs, g.runner.Close())
+		}
 		if g.captures != nil {
 			g.captures.close()
-		}
-		if g.runner != nil {
-			g.runner.Close()
 		}
 		if g.mail != nil {
 			errs = append(errs, g.mail.close(ctx))

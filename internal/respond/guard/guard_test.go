@@ -347,3 +347,85 @@ func TestGuardStartsWithoutWhatIsToBeUndoneAndSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestAProgramHoldsUpWhatItsPolicyWantsAfterItAndNothingElse(t *testing.T) {
+	dir := t.TempDir()
+	h, all, pager := newFakeHost(), newCollected("all"), newCollected("pager")
+	g := newTestGuard(t, h, Options{Outputs: Outputs{
+		All: []alert.Output{all}, Notified: map[string]alert.Output{"pager": pager}, Names: []string{"all"},
+	}})
+	defer run(t, g)()
+	policies, problems := policy.Load([]rule.File{{Name: "p.yaml", Data: []byte(`
+- policy: Slow
+  mode: enforce
+  actions: [{run: "touch ` + dir + `/runs; while [ ! -e ` + dir + `/go ]; do sleep 0.01; done; touch ` + dir + `/ended"}, {run: "test -e ` + dir + `/ended && touch ` + dir + `/after"}]
+- policy: Page
+  mode: enforce
+  actions: [{notify: [pager]}]
+`)}})
+	if policy.Failed(problems) {
+		t.Fatal(problems)
+	}
+	if err := g.SetPolicies(policies); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		h.open <- struct{}{}
+		pager.next(t) // while the program of the alert before runs
+	}
+	if _, err := os.Stat(filepath.Join(dir, "ended")); err == nil {
+		t.Fatal("the program was waited for")
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	waitForFile(t, filepath.Join(dir, "after"))
+}
+
+func TestWhatRunsAtTheEndIsEndedAndHasItsOutcome(t *testing.T) {
+	dir := t.TempDir()
+	h, all := newFakeHost(), newCollected("all")
+	g := newTestGuard(t, h, Options{Outputs: Outputs{All: []alert.Output{all}, Names: []string{"all"}}})
+	policies, problems := policy.Load([]rule.File{{Name: "p.yaml", Data: []byte(
+		"- policy: Slow\n  mode: enforce\n  actions: [{run: \"touch " + dir + "/runs; sleep 1000\"}]\n")}})
+	if policy.Failed(problems) {
+		t.Fatal(problems)
+	}
+	if err := g.SetPolicies(policies); err != nil {
+		t.Fatal(err)
+	}
+	stop := run(t, g)
+	h.open <- struct{}{}
+	waitForFile(t, filepath.Join(dir, "runs"))
+	list, err := g.Evidence().List(evidence.Filter{})
+	if err != nil || len(list) != 1 {
+		t.Fatal(list, err)
+	}
+	stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := g.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	outcomes := 0
+	if _, err := evidence.ReadIncident(EvidenceDir(g.opts.State), list[0].ID, func(r *evidence.Record) error {
+		if r.Kind == evidence.KindOutcome {
+			outcomes++
+		}
+		return nil
+	}); err != nil || outcomes != 1 {
+		t.Errorf("%d outcomes, %v", outcomes, err)
+	}
+}
+
+func waitForFile(t *testing.T, path string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no ", path)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"rollcage/internal/respond/alert"
 	"rollcage/internal/respond/policy"
@@ -19,15 +18,19 @@ type decided struct {
 	decisions []policy.Decision
 }
 
-// The bounds of what waits to be done: for each container, and how many containers at a time.
+// The bounds of what waits to be done: for each lane, how many lanes there are at a time, how many
+// policies may wait for a program that they run, and how many such programs run at a time.
 const (
-	laneWaits = 64
-	maxLanes  = 256
+	laneWaits   = 64
+	maxLanes    = 256
+	maxPrograms = 256
+	programsNow = 16
 )
 
-// lanes do what policies decide: in order for each container, and for the host;
-// beside each other for different ones. A capture, which goes on for a while
-// after an alert, holds up nothing.
+// lanes do what policies decide: in order for each container, and on the host for each
+// incident; beside each other for different ones. A capture, which goes on for a while
+// after an alert, holds up nothing. A program that a policy runs holds up what
+// the same policy wants done after it, and nothing else.
 type lanes struct {
 	g      *Guard
 	ctx    context.Context
@@ -37,22 +40,21 @@ type lanes struct {
 	waiting map[string][]decided // by container; there is a goroutine for each
 	closed  bool
 	running sync.WaitGroup
+	waits   atomic.Int64  // policies that wait for a program
+	program chan struct{} // filled by programs that run
 
 	dropped atomic.Uint64 // decisions about alerts for which there was no room
 }
 
 func newLanes(g *Guard) *lanes {
-	l := &lanes{g: g, waiting: map[string][]decided{}}
+	l := &lanes{g: g, waiting: map[string][]decided{}, program: make(chan struct{}, programsNow)}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
 
 // decided takes what is to be done. It never waits.
 func (l *lanes) decided(incident string, a *alert.Alert, sc *scene.Scene, decisions []policy.Decision) {
-	key := ""
-	if sc != nil {
-		key = sc.ContainerID()
-	}
+	key := laneOf(incident, sc)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list, runs := l.waiting[key]
@@ -83,22 +85,60 @@ func (l *lanes) run(key string) {
 	}
 }
 
-// do runs the actions of a decision in order.
+// laneOf returns the lane of an alert. Attacks on the host have one each.
+func laneOf(incident string, sc *scene.Scene) string {
+	if sc != nil && sc.Container != nil {
+		return sc.Container.ID
+	}
+	return "host " + incident
+}
+
+// do runs the actions of each policy in order.
 func (l *lanes) do(d decided) {
 	for _, dec := range d.decisions {
-		for _, act := range dec.Actions {
-			one := dec
-			one.Actions = []policy.Action{act}
-			if act.Kind == policy.Capture {
-				l.running.Go(func() { l.one(d, one) })
-			} else {
-				l.one(d, one)
+		for i, act := range dec.Actions {
+			if act.Kind == policy.Run {
+				l.beside(d, dec, dec.Actions[i:])
+				break
 			}
+			l.one(d, dec, act)
 		}
 	}
 }
 
-func (l *lanes) one(d decided, dec policy.Decision) {
+// beside runs a program and what a policy wants done after it, while the lane goes on.
+func (l *lanes) beside(d decided, dec policy.Decision, actions []policy.Action) {
+	if l.waits.Add(1) > maxPrograms {
+		l.waits.Add(-1)
+		l.dropped.Add(1)
+		l.g.log.Error("what a policy decided is not done, as too many programs run", "incident", d.incident, "policy", dec.Policy.Name)
+		return
+	}
+	l.running.Go(func() {
+		defer l.waits.Add(-1)
+		for _, act := range actions {
+			if act.Kind != policy.Run {
+				l.one(d, dec, act)
+				continue
+			}
+			l.program <- struct{}{}
+			l.one(d, dec, act)
+			<-l.program
+		}
+	})
+}
+
+// one runs an action, a capture beside what follows.
+func (l *lanes) one(d decided, dec policy.Decision, act policy.Action) {
+	dec.Actions = []policy.Action{act}
+	if act.Kind == policy.Capture {
+		l.running.Go(func() { l.carryOut(d, dec) })
+		return
+	}
+	l.carryOut(d, dec)
+}
+
+func (l *lanes) carryOut(d decided, dec policy.Decision) {
 	if err := l.g.runner.Decided(l.ctx, d.incident, d.alert, d.scene, []policy.Decision{dec}); err != nil {
 		l.g.log.Warn("an action failed", "incident", d.incident, "policy", dec.Policy.Name, "error", err)
 	}
@@ -114,7 +154,7 @@ func (l *lanes) depth() (n int) {
 	return n
 }
 
-// close waits for what runs, until ctx ends.
+// close waits for what runs, until ctx ends; what runs then is ended, and closing the runner waits for that.
 func (l *lanes) close(ctx context.Context) {
 	l.mu.Lock()
 	l.closed = true
@@ -125,11 +165,6 @@ func (l *lanes) close(ctx context.Context) {
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		l.cancel()
-		select {
-		case <-ended:
-		case <-time.After(time.Second):
-		}
 	}
 	l.cancel()
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 
 	"rollcage/internal/detect/rule"
@@ -29,6 +30,7 @@ func (s *Set) KeepModes(path string) error {
 	if err := json.Unmarshal(b, &switched); err != nil {
 		return fmt.Errorf("modes of policies: %s: %w", path, err)
 	}
+	s.switched = switched
 	for name, mode := range switched {
 		p := s.Find(name)
 		if m, ok := ParseMode(mode); ok && p != nil {
@@ -39,7 +41,7 @@ func (s *Set) KeepModes(path string) error {
 }
 
 // SetMode switches a policy's mode, from the next alert on. The mode lasts
-// over restarts if KeepModes was called, until it is switched again or the policy is gone.
+// over restarts if KeepModes was called, until it is switched again, also while the policy is missing from a set.
 func (s *Set) SetMode(name string, m Mode) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -52,8 +54,13 @@ func (s *Set) SetMode(name string, m Mode) error {
 	if s.modes == "" {
 		return nil
 	}
-	switched := map[string]string{}
+	// What is said of policies that this set lacks stays: they may be back with the next reload.
+	switched := maps.Clone(s.switched)
+	if switched == nil {
+		switched = map[string]string{}
+	}
 	for _, p := range s.Policies {
+		delete(switched, p.Name)
 		if p.Mode() != p.written {
 			switched[p.Name] = p.Mode().String()
 		}
@@ -66,6 +73,7 @@ func (s *Set) SetMode(name string, m Mode) error {
 		p.mode.Store(uint32(old))
 		return fmt.Errorf("modes of policies: %w", err)
 	}
+	s.switched = switched
 	return nil
 }
 

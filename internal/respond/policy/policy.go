@@ -164,6 +164,8 @@ type Set struct {
 
 	mu    sync.Mutex
 	modes string // the file that keeps switched modes, "" for none
+	// switched are the modes in that file, also of policies that are not in the set.
+	switched map[string]string
 }
 
 // Decision is what a policy wants done about an alert.

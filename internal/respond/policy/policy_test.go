@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -250,6 +251,15 @@ func TestModesAreSwitchedAtRunTimeAndLast(t *testing.T) {
 	s = load(t, text)
 	if err := s.KeepModes(path); err != nil || s.Find("p").Mode() != Enforce || s.Find("q").Mode() != Monitor {
 		t.Errorf("%v", err)
+	}
+	// A reload that lacks p, in which another is switched, must not bring p back in the file's mode.
+	lacking := load(t, strings.ReplaceAll(text, "policy: p", "policy: r"))
+	if err := errors.Join(lacking.KeepModes(path), lacking.SetMode("q", Enforce)); err != nil {
+		t.Fatal(err)
+	}
+	s = load(t, text)
+	if err := s.KeepModes(path); err != nil || s.Find("p").Mode() != Enforce || s.Find("q").Mode() != Enforce {
+		t.Errorf("after a reload without it p is in mode %v, q in %v, %v", s.Find("p").Mode(), s.Find("q").Mode(), err)
 	}
 }
 
