@@ -118,7 +118,7 @@ func TestASessionEndsWithItsTokenAndByItself(t *testing.T) {
 	}
 	value, _ := g.Begin(p)
 	r := httptest.NewRequest("GET", "/", nil)
-	r.AddCookie(&http.Cookie{Name: Cookie, Value: value})
+	r.AddCookie(&http.Cookie{Name: CookieName(Cookie, r), Value: value})
 	if p, cookie, err := g.Identify(r); err != nil || p.Name != "alice" || !cookie {
 		t.Fatalf("got %+v %v %v", p, cookie, err)
 	}
@@ -130,7 +130,7 @@ func TestASessionEndsWithItsTokenAndByItself(t *testing.T) {
 	}
 	value, _ = g.Begin(&Principal{Name: "brief", Role: Viewer, Via: viaOIDC, Expires: time.Now().Add(-time.Second)})
 	r = httptest.NewRequest("GET", "/", nil)
-	r.AddCookie(&http.Cookie{Name: Cookie, Value: value})
+	r.AddCookie(&http.Cookie{Name: CookieName(Cookie, r), Value: value})
 	if _, _, err := g.Identify(r); !errors.Is(err, ErrNobody) {
 		t.Errorf("after its time: %v", err)
 	}

@@ -41,7 +41,7 @@ var (
 	ErrTooMany = errors.New("too many failed logins; wait a minute")
 )
 
-// Cookie is the name of the cookie that holds a session.
+// Cookie begins the name of the cookie that holds a session; see CookieName.
 const Cookie = "rollcage_session"
 
 // sessionFor is how long a session lasts at most.
@@ -76,7 +76,7 @@ func (g *Gate) Identify(r *http.Request) (p *Principal, cookie bool, err error) 
 		p, err := g.Verify(r.Context(), strings.TrimSpace(token), r.RemoteAddr)
 		return p, false, err
 	}
-	if c, err := r.Cookie(Cookie); err == nil {
+	if c, err := r.Cookie(CookieName(Cookie, r)); err == nil {
 		if p := g.bySession(c.Value); p != nil {
 			return p, true, nil
 		}

@@ -131,12 +131,14 @@ func TestOnlyVisitorsWithTheTokenAreAnswered(t *testing.T) {
 	}{
 		"with the token":               {"/api/captures", func(*http.Request) {}, 200},
 		"without":                      {"/api/captures", none, 401},
-		"the page without":             {"/", none, 401},
+		"the page, which has no data":  {"/", none, 200},
+		"a state of it without":        {"/events?event=7", none, 200},
 		"with another":                 {"/api/captures", func(r *http.Request) { r.Header.Set("Authorization", "Bearer other") }, 401},
 		"the link that was printed":    {"/?token=secret", none, 303},
-		"a link with another token":    {"/?token=other", none, 401},
+		"a link with another token":    {"/?token=other", none, 303}, // to the page, which asks for it
+		"a link to another host":       {"//evil.example/x?token=secret", none, 303},
 		"a token in the query of data": {"/api/captures?token=secret", none, 401},
-		"with the cookie":              {"/api/captures", func(r *http.Request) { none(r); r.AddCookie(&http.Cookie{Name: cookie, Value: "secret"}) }, 200},
+		"with the token as a cookie":   {"/api/captures", func(r *http.Request) { none(r); r.AddCookie(&http.Cookie{Name: cookie + "_4747", Value: "secret"}) }, 401},
 		"under a foreign name":         {"/api/captures", func(r *http.Request) { r.Host = "evil.example" }, 421},
 		"a path that is not there":     {"/api/nothing", func(*http.Request) {}, 404},
 		"a capture that is not there":  {"/api/captures/7", func(*http.Request) {}, 404},
@@ -152,8 +154,74 @@ func TestOnlyVisitorsWithTheTokenAreAnswered(t *testing.T) {
 			t.Errorf("%s: policy %q", what, p)
 		}
 	}
-	if c := v.get("/?token=secret", none).Cookies(); len(c) != 1 || !c[0].HttpOnly || c[0].SameSite != http.SameSiteStrictMode {
+	if c := v.get("/?token=secret", none).Cookies(); len(c) != 1 || !c[0].HttpOnly || c[0].SameSite != http.SameSiteStrictMode || c[0].Value == "secret" {
 		t.Errorf("cookies %+v", c)
+	}
+	if c := v.get("/?token=other", none).Cookies(); len(c) != 0 {
+		t.Errorf("a wrong token gives %+v", c)
+	}
+	if to := v.get("//evil.example/x?token=secret&event=7", none).Header.Get("Location"); to != "/evil.example/x?event=7" {
+		t.Errorf("the link leads to %q", to)
+	}
+}
+
+func TestServersBesideEachOtherDoNotLogEachOtherOut(t *testing.T) {
+	path := write(t, 1)
+	one, two := newVisitor(t, path), newVisitor(t, path)
+	at := func(port string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Del("Authorization"); r.Host = "127.0.0.1:" + port }
+	}
+	jar := map[string]*http.Cookie{} // of a browser: by host and name, whatever the port
+	for _, c := range append(one.get("/?token=secret", at("4747")).Cookies(), two.get("/?token=secret", at("4748")).Cookies()...) {
+		jar[c.Name] = c
+	}
+	all := func(r *http.Request) {
+		for _, c := range jar {
+			r.AddCookie(c)
+		}
+	}
+	for port, v := range map[string]*visitor{"4747": one, "4748": two} {
+		if res := v.get("/api/captures", at(port), all); res.StatusCode != 200 {
+			t.Errorf("the server at port %s: %d", port, res.StatusCode)
+		}
+	}
+	for _, c := range jar {
+		if res := one.get("/api/captures", at("4750"), func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+c.Value) }); res.StatusCode != 401 {
+			t.Errorf("what the cookie holds is good as a token: %d", res.StatusCode)
+		}
+	}
+}
+
+func TestThePageAsksForTheTokenAndTakesTheWholeLinkToo(t *testing.T) {
+	v := newVisitor(t, write(t, 1))
+	ask := func(method, body string, cookies ...*http.Cookie) (*http.Response, session) {
+		res := v.get("/api/v1/session", func(r *http.Request) {
+			r.Header.Del("Authorization")
+			r.Method, r.Body = method, io.NopCloser(strings.NewReader(body))
+			for _, c := range cookies {
+				r.AddCookie(c)
+			}
+		})
+		var out session
+		_ = json.NewDecoder(res.Body).Decode(&out)
+		return res, out
+	}
+	if res, got := ask("GET", ""); res.StatusCode != 200 || got.Admitted || got.Guard {
+		t.Errorf("a stranger: %d %+v", res.StatusCode, got)
+	}
+	for body, want := range map[string]int{
+		`{"token":"wrong"}`: 401, `{`: 400, `{"token":" secret\n"}`: 200, `{"token":"http://127.0.0.1:4747/views?token=secret&view=files"}`: 200,
+		`{"token":"` + strings.Repeat("x", maxLogin) + `"}`: 400,
+	} {
+		res, got := ask("POST", body)
+		if res.StatusCode != want || got.Admitted != (want == 200) || (len(res.Cookies()) == 1) != (want == 200) {
+			t.Errorf("%.60s: %d %+v %v", body, res.StatusCode, got, res.Cookies())
+		}
+		if want == 200 {
+			if _, got := ask("GET", "", res.Cookies()...); !got.Admitted {
+				t.Errorf("%s: not admitted afterwards", body)
+			}
+		}
 	}
 }
 

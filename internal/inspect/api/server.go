@@ -5,12 +5,14 @@
 // JSON, each more complete than the one before and with its progress, so that a
 // reader shows something at once; the last has progress 1. What is asked again is
 // answered from memory. At most a few scans run at a time, and one that nobody
-// waits for any more ends.
+// waits for any more ends. The rules are run over a capture once, to the end.
+//
+// The pages themselves are served to everybody, since a link to a state has no
+// token: they hold nothing of the captures, and ask who has none for it.
 package api
 
 import (
 	"crypto/rand"
-	"crypto/subtle"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -50,6 +52,8 @@ type Server struct {
 	scans    chan struct{} // a place for each scan that may run
 	answers  *answerCache
 	lists    *listings
+	session  string       // what the cookie of an admitted browser holds
+	open     http.Handler // lets everybody in
 	handler  http.Handler
 }
 
@@ -62,13 +66,14 @@ func New(captures []*recording.Recording, opt Options) *Server {
 		opt.Log = slog.Default()
 	}
 	s := &Server{
-		opt: opt, scans: make(chan struct{}, max(2, runtime.NumCPU())),
+		opt: opt, scans: make(chan struct{}, max(2, runtime.NumCPU())), session: freshToken(),
 		answers: newAnswerCache(maxAnswers), lists: newListings(),
 	}
 	for _, c := range captures {
 		s.Add(c)
 	}
-	s.handler = s.guarded(s.routes())
+	s.open = s.routes()
+	s.handler = s.guarded(s.open)
 	return s
 }
 
@@ -84,7 +89,7 @@ func (s *Server) Token() string { return s.opt.Token }
 
 // Unguarded returns a handler that lets everybody in, for a server that finds
 // out itself who asks.
-func (s *Server) Unguarded() http.Handler { return s.routes() }
+func (s *Server) Unguarded() http.Handler { return s.open }
 
 // Handler returns the server's handler.
 func (s *Server) Handler() http.Handler { return s.handler }
@@ -93,7 +98,8 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	handle := func(pattern string, h func(*request) error) { mux.HandleFunc("GET "+pattern, s.wrap(h)) }
 	handle("/api/captures", s.listCaptures)
-	handle("/api/v1/session", func(q *request) error { return q.reply(map[string]bool{"guard": false}) })
+	handle("/api/v1/session", s.showSession)
+	mux.HandleFunc("POST /api/v1/session", s.wrap(s.login))
 	handle("/api/fields", listFields)
 	handle("/api/views", listViews)
 	handle("/api/check", checkFilter)
@@ -120,8 +126,6 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-const cookie = "rollcage_inspect"
-
 // SetHeaders sets the headers that keep the pages to themselves.
 func SetHeaders(h http.Header) {
 	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
@@ -129,45 +133,6 @@ func SetHeaders(h http.Header) {
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-}
-
-// guarded lets only visitors through that know the token, and sets the headers
-// that keep the pages to themselves.
-func (s *Server) guarded(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		SetHeaders(h)
-		if !s.knownHost(r.Host) {
-			writeError(w, http.StatusMisdirectedRequest, &problem{Message: "not served under the name " + r.Host})
-			return
-		}
-		if t := r.URL.Query().Get("token"); t != "" && s.isToken(t) && !strings.HasPrefix(r.URL.Path, "/api/") {
-			http.SetCookie(w, &http.Cookie{Name: cookie, Value: s.opt.Token, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil})
-			q := r.URL.Query()
-			q.Del("token")
-			r.URL.RawQuery = q.Encode()
-			http.Redirect(w, r, r.URL.RequestURI(), http.StatusSeeOther)
-			return
-		}
-		if !s.admitted(r) {
-			h.Set("WWW-Authenticate", "Bearer")
-			writeError(w, http.StatusUnauthorized, &problem{Message: "open the link that rollcage inspect printed: it carries the token that this page asks for"})
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func (s *Server) isToken(t string) bool {
-	return subtle.ConstantTimeCompare([]byte(t), []byte(s.opt.Token)) == 1
-}
-
-func (s *Server) admitted(r *http.Request) bool {
-	if t, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer "); ok {
-		return s.isToken(t)
-	}
-	c, err := r.Cookie(cookie)
-	return err == nil && s.isToken(c.Value)
 }
 
 func (s *Server) knownHost(hostport string) bool {

@@ -153,29 +153,22 @@ func (s *Server) framed(next http.Handler) http.Handler {
 	})
 }
 
-// fromLink begins the session of who opened the printed link, and takes the token out of the address.
+// fromLink begins the session of who opened a link with a token, and takes the
+// token out of the address. Somebody else's link must not make its reader act as
+// somebody else without knowing: a session that holds stays, and another site's
+// page cannot begin one.
 func (s *Server) fromLink(w http.ResponseWriter, r *http.Request, token string) {
-	if p, err := s.opt.Gate.Verify(r.Context(), token, r.RemoteAddr); err == nil {
+	if now, byCookie, err := s.opt.Gate.Identify(r); err == nil && byCookie {
+		s.note("login refused", now, r.RemoteAddr+": a link, while a session holds")
+	} else if access.Foreign(r) {
+		s.note("login refused", nil, r.RemoteAddr+": a link on another site's page")
+	} else if p, err := s.opt.Gate.Verify(r.Context(), token, r.RemoteAddr); err == nil {
 		s.begin(w, r, p)
 	} else {
 		s.note("login failed", p, r.RemoteAddr)
 	}
-	q := r.URL.Query()
-	q.Del("token")
-	r.URL.RawQuery = q.Encode()
 	w.Header().Set("Cache-Control", "no-store")
-	http.Redirect(w, r, (&strippedURL{r.URL.Path, r.URL.RawQuery}).String(), http.StatusSeeOther)
-}
-
-// strippedURL is an address on this server and no other.
-type strippedURL struct{ path, query string }
-
-func (u *strippedURL) String() string {
-	out := "/" + strings.TrimLeft(u.path, "/\\")
-	if u.query != "" {
-		out += "?" + u.query
-	}
-	return out
+	http.Redirect(w, r, access.WithoutToken(r.URL), http.StatusSeeOther)
 }
 
 // begin starts a session and gives its cookie.
@@ -183,7 +176,7 @@ func (s *Server) begin(w http.ResponseWriter, r *http.Request, p *access.Princip
 	value, ends := s.opt.Gate.Begin(p)
 	s.note("login", p, r.RemoteAddr)
 	http.SetCookie(w, &http.Cookie{
-		Name: access.Cookie, Value: value, Path: "/", Expires: ends, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+		Name: access.CookieName(access.Cookie, r), Value: value, Path: "/", Expires: ends, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
 }
 

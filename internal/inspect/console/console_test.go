@@ -416,7 +416,9 @@ func TestAChangeInASessionMustComeFromOurPages(t *testing.T) {
 		t.Fatalf("the link: %d", status)
 	}
 	value, _ = b.gate.Begin(&access.Principal{Name: "root", Role: access.Admin, Via: "link"})
-	session := func(r *http.Request) { r.AddCookie(&http.Cookie{Name: access.Cookie, Value: value}) }
+	session := func(r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: access.CookieName(access.Cookie, r), Value: value})
+	}
 	set := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
 	path, body := "/api/v1/policies/Stop%20it/mode", `{"mode":"enforce"}`
 	for _, c := range []struct {
@@ -607,5 +609,53 @@ func TestTheOpenAPIDocumentIsTheOneInTheDocumentation(t *testing.T) {
 	}
 	if n != len(routes) {
 		t.Errorf("%d of %d routes are documented", n, len(routes))
+	}
+}
+
+func TestALinkDoesNotMakeItsReaderSomebodyElse(t *testing.T) {
+	b := newBench(t)
+	open := func(change ...func(*http.Request)) []*http.Cookie {
+		r, err := http.NewRequest("GET", b.url+"/incidents?token="+b.tokens["viewer"], nil)
+		must(t, err)
+		for _, c := range change {
+			c(r)
+		}
+		res, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(r)
+		must(t, err)
+		defer res.Body.Close()
+		if to := res.Header.Get("Location"); to != "/incidents" {
+			t.Errorf("leads to %q", to)
+		}
+		return res.Cookies()
+	}
+	from := func(site string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", site) }
+	}
+	value, _ := b.gate.Begin(&access.Principal{Name: "root", Role: access.Admin, Via: "link"})
+	session := func(r *http.Request) {
+		r.AddCookie(&http.Cookie{Name: access.CookieName(access.Cookie, r), Value: value})
+	}
+	for _, c := range []struct {
+		name   string
+		change []func(*http.Request)
+		begins bool
+	}{
+		{"from the terminal", []func(*http.Request){from("none")}, true},
+		{"by a browser that does not tell", nil, true},
+		{"on another site", []func(*http.Request){from("cross-site")}, false},
+		{"at another port of this host", []func(*http.Request){from("same-site")}, false},
+		{"while a session holds", []func(*http.Request){from("none"), session}, false},
+		{"while a session holds, and the browser does not tell", []func(*http.Request){session}, false},
+	} {
+		if got := open(c.change...); (len(got) == 1) != c.begins {
+			t.Errorf("%s: cookies %v", c.name, got)
+		}
+	}
+	if n := len(b.audited("login refused")); n != 4 {
+		t.Errorf("%d refusals noted", n)
+	}
+	b.gate.End(value)
+	if got := open(session, from("none")); len(got) != 1 {
+		t.Errorf("after the session ended: cookies %v", got)
 	}
 }

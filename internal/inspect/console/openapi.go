@@ -43,7 +43,7 @@ var OpenAPI = sync.OnceValue(func() []byte {
 			"schemas": s.byName,
 			"securitySchemes": document{
 				"bearer":  document{"type": "http", "scheme": "bearer", "description": "A token of rollcage token create, or one of the OpenID Connect issuer."},
-				"session": document{"type": "apiKey", "in": "cookie", "name": access.Cookie, "description": "A session in a browser. Changes need the header X-Rollcage: 1 too."},
+				"session": document{"type": "apiKey", "in": "cookie", "name": access.Cookie + "_PORT", "description": "A session in a browser; PORT is the one of the address. Changes need the header X-Rollcage: 1 too."},
 			},
 		},
 		"security": []document{{"bearer": []string{}}, {"session": []string{}}},

@@ -53,9 +53,9 @@ func login(c *call) error {
 }
 
 func logout(c *call) error {
-	if k, err := c.r.Cookie(access.Cookie); err == nil {
+	if k, err := c.r.Cookie(access.CookieName(access.Cookie, c.r)); err == nil {
 		c.s.opt.Gate.End(k.Value)
 	}
-	http.SetCookie(c.w, &http.Cookie{Name: access.Cookie, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.r.TLS != nil})
+	http.SetCookie(c.w, &http.Cookie{Name: access.CookieName(access.Cookie, c.r), Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: c.r.TLS != nil})
 	return c.reply(done{true}, true)
 }

@@ -123,6 +123,21 @@ test('a capture is opened from its incident, its link opens it again, and its al
   await page.locator('main table').first().waitFor()
 })
 
+test('a capture that guard closed meanwhile is opened again', { skip }, async (t) => {
+  const page = await asAdmin(t)
+  await openIncident(page)
+  await page.getByRole('button', { name: 'Open', exact: true }).first().click()
+  await page.locator('section[aria-label=Alerts] .tile').first().waitFor({ timeout: 120_000 })
+  // As guard answers when 16 others were opened since.
+  let lost = true, opened = 0
+  await page.route(/\/api\/captures$/, (r) => (lost ? r.fulfill({ json: [] }) : r.continue()))
+  await page.route(/\/api\/captures\/\d+\/events/, (r) => (lost ? r.fulfill({ status: 404, json: { error: { message: 'is not open' } } }) : r.continue()))
+  await page.route(/\/captures\/[^/]+\/open$/, (r) => { lost = false; opened++; return r.continue() })
+  await page.getByRole('button', { name: 'Events', exact: true }).click()
+  await page.waitForSelector('.event strong', { timeout: 60_000 })
+  assert.equal(opened, 1)
+})
+
 test('the host shows guard, policies, containers and processes, and switches a policy', { skip }, async (t) => {
   const page = await asAdmin(t)
   await page.locator('main table').first().waitFor()

@@ -174,6 +174,38 @@ test('a terminal session is played back and saved', async (t) => {
   assert.equal((await down).suggestedFilename(), 'terminal.txt')
 })
 
+test('a link to a state works for who has the token: the page asks for it once, and copies links without it', async (t) => {
+  const context = await browser.newContext({ permissions: ['clipboard-read', 'clipboard-write'] })
+  t.after(() => context.close())
+  const page = await context.newPage()
+  const origin = new URL(LINK_HOSTILE).origin
+  await page.goto(origin + '/events?filter=evt.type+%3D+write&event=11')
+  await page.getByLabel('Token').fill('wrong')
+  await page.getByRole('button', { name: 'Log in' }).click()
+  await page.getByText('not the token').waitFor()
+  await page.getByLabel('Token').fill(LINK_HOSTILE)
+  await page.getByRole('button', { name: 'Log in' }).click()
+  await page.waitForSelector('aside dl')
+  assert.match(page.url(), /events\?filter=.*&event=11$/)
+  await page.getByRole('button', { name: 'Copy link' }).click()
+  await page.getByText('Copied').waitFor()
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), page.url())
+  // In a chat, on another site's page: browsers keep strict cookies back, and the page asks the server itself.
+  const other = await context.newPage()
+  await other.route('http://chat.example/', (r) => r.fulfill({ contentType: 'text/html', body: `<a href="${page.url()}">look</a>` }))
+  await other.goto('http://chat.example/')
+  await other.click('a')
+  await other.waitForSelector('aside dl')
+})
+
+test('a capture that is not there is told, with those that are', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.at('/events?capture=99')
+  await page.getByText('There is no capture 99 here').waitFor()
+  await page.getByRole('link', { name: 'shop.scap' }).click()
+  await page.waitForSelector('.event strong')
+})
+
 test('it reads well on a phone', async (t) => {
   const page = await visit(t, LINK_HOSTILE, { viewport: { width: 390, height: 844 } })
   for (const tab of tabs) {

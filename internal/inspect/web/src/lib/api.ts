@@ -24,7 +24,14 @@ export function address(path: string, query: Query = {}): string {
   return '/api' + path + (text ? '?' + text : '')
 }
 
-async function ask(path: string, query: Query | undefined, signal?: AbortSignal): Promise<Response> {
+// What the page does about answers that concern more than who asked.
+export const hooks: {
+  // lost opens a capture again that is served no more, and returns its new number, null if it is not lost.
+  lost: (capture: number) => Promise<number | null>
+  refused: () => void // the session is over
+} = { lost: () => Promise.resolve(null), refused: () => {} }
+
+async function ask(path: string, query: Query | undefined, signal?: AbortSignal, again = true): Promise<Response> {
   let answer: Response
   try {
     answer = await fetch(address(path, query), { signal })
@@ -39,6 +46,12 @@ async function ask(path: string, query: Query | undefined, signal?: AbortSignal)
   } catch {
     // not ours; the status says enough
   }
+  const about = /^\/captures\/(\d+)(.*)$/.exec(path)
+  if (answer.status === 404 && about && again) {
+    const id = await hooks.lost(Number(about[1]))
+    if (id !== null) return ask(`/captures/${id}${about[2]}`, query, signal, false)
+  }
+  if (answer.status === 401) hooks.refused()
   throw new ApiError(problem, answer.status)
 }
 

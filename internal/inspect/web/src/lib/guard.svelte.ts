@@ -1,10 +1,10 @@
 // What guard serves beside captures: who is logged in, incidents, actions. Absent when only captures are explored.
 
-import { ApiError, address } from './api'
+import { ApiError, address, get } from './api'
 import type { Problem } from './types'
 
 export type Role = '' | 'viewer' | 'responder' | 'admin'
-export interface Session { guard: boolean; name?: string; role?: Role; via?: string; expires?: string }
+export interface Session { guard: boolean; admitted?: boolean; name?: string; role?: Role; via?: string; expires?: string }
 
 const ranks: Record<string, number> = { '': 0, viewer: 1, responder: 2, admin: 3 }
 
@@ -18,12 +18,15 @@ class Guard {
   get loggedIn(): boolean {
     return !!this.session?.role
   }
+  // admitted says whether captures may be asked for.
+  get admitted(): boolean {
+    return this.on ? this.loggedIn : (this.session?.admitted ?? false)
+  }
   may(role: Role): boolean {
     return (ranks[this.session?.role ?? ''] ?? 0) >= (ranks[role] ?? 9)
   }
   async load(): Promise<void> {
-    const answer = await fetch('/api/v1/session')
-    this.session = answer.ok ? await answer.json() : { guard: false }
+    this.session = await get<Session>('/v1/session')
   }
 }
 

@@ -1,4 +1,4 @@
-// What the rules say about the chosen capture; asked once for each window, by whoever shows it.
+// What the rules say about the chosen capture; asked once for each window and filter, by whoever shows it.
 
 import { Answer } from './answer.svelte'
 import { place } from './place.svelte'
@@ -15,11 +15,17 @@ class JudgedCapture {
   // ask asks when the capture is read and the question is another one.
   ask(): void {
     if (!world.capture?.done) return
-    const key = `${world.base} ${place.from} ${place.to}`
+    const key = JSON.stringify([world.base, place.filter, place.from, place.to])
     if (key === this.#asked) return
     this.#asked = key
+    void this.#answer(key)
+  }
+
+  async #answer(key: string): Promise<void> {
     this.answer.value = null
-    void this.answer.ask(`${world.base}/alerts`, { from: place.from, to: place.to })
+    await this.answer.ask(`${world.base}/alerts`, { filter: place.filter, from: place.from, to: place.to })
+    // What could not be answered is asked again by the next page that shows it.
+    if (this.#asked === key && this.answer.problem) this.#asked = ''
   }
 }
 
