@@ -2,6 +2,7 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"net"
 	"net/netip"
@@ -299,6 +300,41 @@ func TestWhatCoversAKillHoldsAsWell(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %v\nwant %v", got, want)
 	}
+}
+
+// The same in a cgroup as Docker makes it, in whichever version is there: what is above or below is another one.
+func TestTheKernelKillsInTheCgroupOfAContainerAlone(t *testing.T) {
+	b := newBad(t)
+	p := openProbe(t, Options{})
+	f, err := NewCgroupFinder()
+	if err != nil {
+		t.Skip(err)
+	}
+	above := fmt.Sprintf("/rollcage-test-%d", os.Getpid())
+	container := above + "/" + strings.Repeat("0123456789abcdef", 4)
+	below := container + "/nested"
+	for _, dir := range []string{above, container, below} {
+		if err := os.Mkdir(f.mount+dir, 0o700); err != nil {
+			t.Skipf("no cgroup can be made here: %v", err)
+		}
+		t.Cleanup(func() { _ = os.Remove(f.mount + dir) })
+	}
+	root := f.root
+	f.root = "/"
+	id, err := f.ID(container)
+	f.root = root
+	check(err)
+	check(p.SetKills([]Kill{{ID: 1, Types: []event.Type{event.SYSCALL_EXECVE_19_X}, Exe: b.path, Cgroups: []uint64{id}}}))
+	watch(t, p, func() {
+		for dir, want := range map[string]bool{above: false, container: true, below: false} {
+			cmd := exec.Command("sh", "-c", `echo $$ >"$1/cgroup.procs" && exec "$2"`, "sh", f.mount+dir, b.path)
+			cmd.Env = []string{sceneEnv + "=act and see the result", "ROLLCAGE_DIR=" + b.dir, steady, "PATH=" + os.Getenv("PATH")}
+			out, err := cmd.CombinedOutput()
+			if killed := err != nil && err.Error() == "signal: killed"; killed != want || !want && err != nil {
+				t.Errorf("%s: killed %v, want %v: %v %s", dir, killed, want, err, out)
+			}
+		}
+	})
 }
 
 // killCgroup returns the id of the cgroup that the test runs in.
