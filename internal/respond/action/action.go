@@ -43,6 +43,9 @@ type Options struct {
 	// Capture takes what happened from so long before until so long after into
 	// the incident, and says in words what it got.
 	Capture func(ctx context.Context, incident string, sc *scene.Scene, before, after time.Duration) (string, error)
+	// Facts returns what is known of a container by now, by its short id. It waits for a
+	// moment if that is nothing yet, and returns nil if it stays so.
+	Facts func(ctx context.Context, id string) *scene.Container
 	// State is a file that remembers what can be undone, "" for none.
 	State string
 	// Overdue, if set, is told each time that something could not be taken back when its time
@@ -181,6 +184,7 @@ func (r *Runner) Do(ctx context.Context, q *Request) (id string, err error) {
 	if changes(q.Kind) {
 		defer r.lock(q.Scene.ContainerID())()
 	}
+	q.Scene = r.withFacts(ctx, q)
 	dry := q.DryRun || r.opts.DryRun && q.Kind.Touches()
 	if q.Fast && q.Scene.Killed != nil {
 		dry = false // it is done, as when the rate limit is used up since
@@ -217,6 +221,21 @@ func (r *Runner) Do(ctx context.Context, q *Request) (id string, err error) {
 	}
 	r.opts.Log.Info("action", "id", id, "kind", q.Kind, "incident", q.Incident, "target", rec.Target, "dry_run", dry, "done", done, "error", err)
 	return id, errors.Join(err, r.opts.Record.End(q.Incident, out))
+}
+
+// withFacts returns the scene with what is known of its container by now, by which it may be protected.
+func (r *Runner) withFacts(ctx context.Context, q *Request) *scene.Scene {
+	c := q.Scene.Container
+	if c == nil || c.Known() || r.opts.Facts == nil || q.undoes != "" || !changes(q.Kind) {
+		return q.Scene
+	}
+	known := r.opts.Facts(ctx, c.ID)
+	if known == nil {
+		return q.Scene
+	}
+	sc := *q.Scene
+	sc.Container = known
+	return &sc
 }
 
 // run checks the target and acts, or says what it would do. undo is what is

@@ -218,7 +218,7 @@ func TestWhatIsProtectedIsRefused(t *testing.T) {
 		{"a protected container", act(policy.Action{Kind: policy.Pause}, in(scene.Container{ID: "bbbbbbbbbbbb", Name: "db-1"})), "it is protected"},
 		{"a protected container, by kill", act(policy.Action{Kind: policy.Kill, Target: policy.KillContainer}, in(scene.Container{ID: "bbbbbbbbbbbb", Name: "db-1"})), "it is protected"},
 		{"Rollcage's own container", act(policy.Action{Kind: policy.Stop}, in(scene.Container{ID: "aaaaaaaaaaaa"})), "Rollcage itself runs in container"},
-		{"the host's network", act(policy.Action{Kind: policy.Isolate}, in(scene.Container{ID: "bbbbbbbbbbbb", HostNetwork: true})), "uses the host's network"},
+		{"the host's network", act(policy.Action{Kind: policy.Isolate}, in(scene.Container{ID: "bbbbbbbbbbbb", Name: "x", HostNetwork: true})), "uses the host's network"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -237,6 +237,51 @@ func TestWhatIsProtectedIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestAContainerOfWhichNothingIsKnownIsNotActedOnIfItMayBeProtected(t *testing.T) {
+	set, problems := policy.Load([]rule.File{{Name: "x", Data: []byte("- protect: {containers: 'prot*'}\n")}})
+	if policy.Failed(problems) {
+		t.Fatal(problems[0])
+	}
+	for _, tt := range []struct {
+		name, known string
+		acted       bool
+	}{
+		{"nothing", "", false},
+		{"a name that is protected", "prot1", false},
+		{"another name", "web", true},
+	} {
+		t.Run("what is known in the end is "+tt.name, func(t *testing.T) {
+			c, cmd, _, _ := boxed(t, true, "exec sleep 1000")
+			r, n := newRunner(t, Options{Policies: func() *policy.Set { return set }, Facts: func(_ context.Context, id string) *scene.Container {
+				if tt.known == "" {
+					return nil
+				}
+				return &scene.Container{ID: id, FullID: c.FullID, Name: tt.known, Runtime: c.Runtime}
+			}})
+			sc := at(pidOf(cmd))
+			sc.Container = c // without a name
+			for _, a := range []policy.Action{killTree, killProcess, {Kind: policy.Kill, Target: policy.KillContainer}, {Kind: policy.Pause}, {Kind: policy.Stop}, {Kind: policy.Isolate}} {
+				q := act(a, sc)
+				q.DryRun = tt.acted
+				if _, err := r.Do(t.Context(), q); !tt.acted && !errors.Is(err, ErrProtected) {
+					t.Errorf("%s: %v", a, err)
+				}
+			}
+			_, err := r.Do(t.Context(), act(killProcess, sc))
+			if tt.acted != (err == nil) || tt.acted != killedSoon(cmd) {
+				_, o := n.last()
+				t.Errorf("%v %+v", err, o)
+			}
+		})
+	}
+}
+
+// killedSoon reports whether a process is a zombie.
+func killedSoon(cmd *exec.Cmd) bool {
+	s, err := readStat(pidOf(cmd))
+	return err != nil || s.state == 'Z'
 }
 
 func TestActionWithoutTargetIsAnError(t *testing.T) {

@@ -76,6 +76,7 @@ type Guard struct {
 	lanes    *lanes
 	pressure *pressure
 	places   *places
+	facts    *facts
 	fast     *fast
 
 	policies atomic.Pointer[policy.Set]
@@ -141,8 +142,9 @@ func (g *Guard) open() (err error) {
 	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, g.log)
 	g.captures.adopt()
 	g.intake = newIntake(g, g.opts.QueueAlerts) // before what may raise alerts
+	g.facts = newFacts()
 	if g.runner, err = action.New(action.Options{
-		Record: g.store, Policies: g.policies.Load, Docker: g.opts.Docker, Notify: g.mail.notify, Capture: g.captures.take,
+		Record: g.store, Policies: g.policies.Load, Facts: g.facts.of, Docker: g.opts.Docker, Notify: g.mail.notify, Capture: g.captures.take,
 		State: dir(undoName), Overdue: g.overdue, DryRun: g.opts.DryRun, Log: g.log,
 	}); err != nil {
 		return err
@@ -165,6 +167,7 @@ func (g *Guard) open() (err error) {
 // loaded and applied tell the black box of the state. The goroutine of the events calls them.
 func (g *Guard) loaded(st *host.State) {
 	g.places.loaded(st)
+	g.facts.loaded(st)
 	if g.opts.Box != nil {
 		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter, MaxLog: 32 << 20}))
 	}
@@ -172,6 +175,7 @@ func (g *Guard) loaded(st *host.State) {
 
 func (g *Guard) applied(he *host.Event) {
 	g.places.seen(he)
+	g.facts.seen(he)
 	g.fast.seen(he)
 	if r := g.recorder.Load(); r != nil {
 		r.Note(he)

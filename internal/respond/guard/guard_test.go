@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -29,18 +30,22 @@ type fakeHost struct {
 	once   sync.Once
 	buf    []byte
 
+	cgroups []string    // of the process
+	tell    chan string // facts about containers
+
 	mu    sync.Mutex
 	n     uint64
 	asked event.Interest
 }
 
 func newFakeHost() *fakeHost {
-	return &fakeHost{open: make(chan struct{}), closed: make(chan struct{})}
+	return &fakeHost{open: make(chan struct{}), closed: make(chan struct{}), tell: make(chan string)}
 }
 
 func (h *fakeHost) Snapshot() *event.Snapshot {
 	t := event.NewThreadInfo()
 	t.TID, t.PID, t.Comm, t.Exe, t.ExePath, t.Cwd = 1, 1, "opener", "opener", "/bin/opener", "/"
+	t.Cgroups = h.cgroups
 	return &event.Snapshot{Threads: []*event.ThreadInfo{t}}
 }
 
@@ -50,13 +55,19 @@ func (h *fakeHost) Next(ev *event.Event) error {
 		return io.EOF
 	case <-time.After(10 * time.Millisecond):
 		return event.ErrIdle
+	case text := <-h.tell:
+		return h.next(ev, event.CONTAINER_JSON_2_E, text)
 	case <-h.open:
 	}
+	return h.next(ev, event.SYSCALL_OPENAT_2_X, 3, -100, "/etc/shadow", 1, 0, 0x801, 77)
+}
+
+func (h *fakeHost) next(ev *event.Event, typ event.Type, params ...any) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.n++
 	var err error
-	h.buf, err = event.Append(h.buf[:0], uint64(time.Now().UnixNano()), 1, event.SYSCALL_OPENAT_2_X, 3, -100, "/etc/shadow", 1, 0, 0x801, 77)
+	h.buf, err = event.Append(h.buf[:0], uint64(time.Now().UnixNano()), 1, typ, params...)
 	if err != nil {
 		return err
 	}
@@ -427,5 +438,63 @@ func waitForFile(t *testing.T, path string) {
 		if time.Now().After(deadline) {
 			t.Fatal("no ", path)
 		}
+	}
+}
+
+// What is left out by name must be left out in the first moments of a container, too, and when its runtime does not answer.
+func TestAContainerIsJudgedByWhatItsRuntimeTellsLater(t *testing.T) {
+	for _, tt := range []struct {
+		name, told string
+		acted      bool
+	}{
+		{"it is one that is left out", "prot1", false},
+		{"it is another one", "web", true},
+		{"the runtime does not answer", "", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "acted")
+			h, all, pager := newFakeHost(), newCollected("all"), newCollected("pager")
+			h.cgroups = []string{"memory=/docker/0123456789ab" + strings.Repeat("0", 52)}
+			g := newTestGuard(t, h, Options{Outputs: Outputs{
+				All: []alert.Output{all}, Notified: map[string]alert.Output{"pager": pager}, Names: []string{"all"},
+			}})
+			if tt.told == "" {
+				g.facts.wait = 50 * time.Millisecond
+			} else {
+				g.facts.wait = time.Minute
+			}
+			policies, problems := policy.Load([]rule.File{{Name: "p.yaml", Data: []byte(`
+- policy: Act
+  mode: enforce
+  scope: {on: containers, except: {containers: 'prot*'}}
+  actions: [{run: "touch ` + file + `"}]
+- policy: Page
+  mode: enforce
+  actions: [{notify: [pager]}]
+`)}})
+			if policy.Failed(problems) {
+				t.Fatal(problems)
+			}
+			if err := g.SetPolicies(policies); err != nil {
+				t.Fatal(err)
+			}
+			defer run(t, g)()
+			h.open <- struct{}{}
+			all.next(t)
+			for g.facts.open.Load() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			if tt.told != "" {
+				h.tell <- `{"container":{"id":"0123456789ab","name":"` + tt.told + `","type":0,"image":"i"}}`
+			}
+			pager.next(t)
+			if tt.acted {
+				waitForFile(t, file)
+			} else if err := g.Close(t.Context()); err != nil { // what is done is done then
+				t.Error(err)
+			} else if _, err := os.Stat(file); err == nil {
+				t.Error("it was acted on")
+			}
+		})
 	}
 }

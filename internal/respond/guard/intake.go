@@ -14,6 +14,7 @@ import (
 	"rollcage/internal/respond/alert"
 	"rollcage/internal/respond/evidence"
 	"rollcage/internal/respond/outbox"
+	"rollcage/internal/respond/policy"
 	"rollcage/internal/respond/scene"
 )
 
@@ -142,15 +143,24 @@ func (q *intake) take(it item) {
 	if it.alert.Source == alert.SourceInternal {
 		return
 	}
-	decisions := g.Policies().Decide(it.alert, it.scene, time.Now())
-	if len(decisions) == 0 {
-		return
+	var decisions []policy.Decision
+	later := incident != "" && lacksFacts(it.scene) && g.Policies().NeedsFacts()
+	if !later {
+		decisions = g.Policies().Decide(it.alert, it.scene, time.Now())
+		if len(decisions) == 0 {
+			return
+		}
 	}
 	if incident == "" {
 		g.log.Error("nothing is done about an alert, as it cannot be written down", "rule", it.alert.Rule, "error", err)
 		return
 	}
-	g.lanes.decided(incident, it.alert, it.scene, decisions)
+	g.lanes.put(decided{incident, it.alert, it.scene, decisions, later})
+}
+
+// lacksFacts reports whether nothing was known of the container yet.
+func lacksFacts(sc *scene.Scene) bool {
+	return sc != nil && sc.Container != nil && !sc.Container.Known()
 }
 
 var errLate = errors.New("others wait for the disk")

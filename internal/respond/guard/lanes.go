@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"rollcage/internal/respond/alert"
 	"rollcage/internal/respond/policy"
@@ -16,6 +17,7 @@ type decided struct {
 	alert     *alert.Alert
 	scene     *scene.Scene
 	decisions []policy.Decision
+	undecided bool // policies decide when it is known what container it is
 }
 
 // The bounds of what waits to be done: for each lane, how many lanes there are at a time, how many
@@ -52,18 +54,18 @@ func newLanes(g *Guard) *lanes {
 	return l
 }
 
-// decided takes what is to be done. It never waits.
-func (l *lanes) decided(incident string, a *alert.Alert, sc *scene.Scene, decisions []policy.Decision) {
-	key := laneOf(incident, sc)
+// put takes what is to be done. It never waits.
+func (l *lanes) put(d decided) {
+	key := laneOf(d.incident, d.scene)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	list, runs := l.waiting[key]
 	if l.closed || len(list) >= laneWaits || !runs && len(l.waiting) >= maxLanes {
 		l.dropped.Add(1)
-		l.g.log.Error("what policies decided is not done, as too much waits", "incident", incident, "rule", a.Rule)
+		l.g.log.Error("what policies decided is not done, as too much waits", "incident", d.incident, "rule", d.alert.Rule)
 		return
 	}
-	l.waiting[key] = append(list, decided{incident, a, sc, decisions})
+	l.waiting[key] = append(list, d)
 	if !runs {
 		l.running.Go(func() { l.run(key) })
 	}
@@ -95,6 +97,10 @@ func laneOf(incident string, sc *scene.Scene) string {
 
 // do runs the actions of each policy in order.
 func (l *lanes) do(d decided) {
+	if d.undecided {
+		d.scene = l.g.facts.complete(l.ctx, d.scene)
+		d.decisions = l.g.Policies().Decide(d.alert, d.scene, time.Now())
+	}
 	for _, dec := range d.decisions {
 		for i, act := range dec.Actions {
 			if act.Kind == policy.Run {

@@ -133,5 +133,5 @@ func (s *Set) FastKills(rules []*rule.Rule) (kills []FastKill, errs []error) {
 // Covers reports whether a container is in the scope of the policy.
 func (p *Policy) Covers(c *scene.Container, hostname string) bool {
 	sc := &scene.Scene{Host: hostname, Container: c}
-	return p.Scope.why(sc) == "" && (p.Except.empty() || p.Except.why(sc) != "")
+	return p.Scope.why(sc) == "" && p.excepts(sc) == fitsNot
 }

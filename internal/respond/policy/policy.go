@@ -195,6 +195,8 @@ func (s *Set) Decide(a *alert.Alert, sc *scene.Scene, now time.Time) []Decision 
 			d.DryRun, d.Reason = true, "monitor mode"
 		case p.quiet(now):
 			d.DryRun, d.Reason = true, "quiet time"
+		case p.excepts(sc) == fitsMaybe:
+			d.DryRun, d.Reason = true, unknownExcept
 		}
 		out = append(out, d)
 	}
@@ -240,11 +242,22 @@ func (p *Policy) why(a *alert.Alert, sc *scene.Scene) string {
 	if why := p.Scope.why(sc); why != "" {
 		return why
 	}
-	if !p.Except.empty() && p.Except.why(sc) == "" {
+	if p.excepts(sc) == fitsYes {
 		return "it is in scope.except"
 	}
 	return ""
 }
+
+// excepts says whether a scene is left out of the policy's scope.
+func (p *Policy) excepts(sc *scene.Scene) fit {
+	if p.Except.empty() || sc == nil {
+		return fitsNot
+	}
+	f, _ := p.Except.judge(sc)
+	return f
+}
+
+const unknownExcept = "what scope.except is about is not known of the container yet"
 
 // Explanation says whether a policy holds.
 type Explanation struct {
@@ -266,6 +279,8 @@ func (s *Set) Explain(a *alert.Alert, sc *scene.Scene, now time.Time) []Explanat
 			e.Why = "dry run: monitor mode"
 		case p.quiet(now):
 			e.Why = "dry run: quiet time"
+		case p.excepts(sc) == fitsMaybe:
+			e.Why = "dry run: " + unknownExcept
 		}
 		out = append(out, e)
 	}

@@ -114,6 +114,10 @@ func TestPoliciesHoldWhereAndAboutWhatTheySay(t *testing.T) {
 		{"another host", "scope: {hosts: 'x-*'}", web, "the host is not in scope.hosts"},
 		{"an exception", "scope: {on: containers, except: {containers: 'web-*'}}", web, "it is in scope.except"},
 		{"no exception", "scope: {on: containers, except: {containers: 'db'}}", web, ""},
+		{"a name that is not known yet", "scope: {containers: 'web-*'}", container("", ""), "the container's name is not known yet"},
+		{"a label that is not known yet", "scope: {labels: {tier: back}}", container("", ""), "the labels are not known yet"},
+		{"something else than what is not known", "scope: {containers: 'web-*', images: 'x*'}", container("", "y"), "the image is not in scope.images"},
+		{"an exception that is not one by what is known", "scope: {except: {containers: 'db', hosts: 'x'}}", container("", ""), ""},
 		{"a rule", "rules: {names: 'Shell*'}", web, ""},
 		{"another rule", "rules: {names: [Miner]}", web, "the rule is in neither rules.names nor rules.tags"},
 		{"a tag", "rules: {tags: [shell]}", web, ""},
@@ -272,6 +276,9 @@ func TestProtectedListNamesWhatIsNotActedOn(t *testing.T) {
 	if got := s.ContainerProtected(&scene.Container{Name: "db-1"}, "h"); got != "the data" {
 		t.Errorf("got %q", got)
 	}
+	if got := s.ContainerProtected(&scene.Container{ID: "a"}, "h"); got != "the container's name is not known yet, so it may be one that is protected: the data" {
+		t.Errorf("of a container of which nothing is known: %q", got)
+	}
 	if got := s.ContainerProtected(&scene.Container{Name: "web"}, "h"); got != "" {
 		t.Errorf("got %q", got)
 	}
@@ -370,5 +377,29 @@ func BenchmarkDecide(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		s.Decide(shell, sc, now)
+	}
+}
+
+func TestNothingIsTouchedWhileItIsNotKnownWhetherAContainerIsLeftOut(t *testing.T) {
+	s := load(t, "- policy: p\n  mode: enforce\n  scope: {except: {labels: {keep: 'yes'}}}\n  actions: [pause]\n")
+	a := &alert.Alert{Rule: "r", Source: "syscall"}
+	for _, tt := range []struct {
+		name string
+		c    scene.Container
+		dry  bool
+	}{
+		{"not known", scene.Container{ID: "a"}, true},
+		{"known without the label", scene.Container{ID: "a", Name: "web"}, false},
+	} {
+		d := s.Decide(a, &scene.Scene{Container: &tt.c}, time.Now())
+		if len(d) != 1 || d[0].DryRun != tt.dry {
+			t.Errorf("%s: %+v", tt.name, d)
+		}
+	}
+	if !s.NeedsFacts() {
+		t.Error("an exception by labels needs no facts")
+	}
+	if load(t, "- policy: p\n  scope: {on: containers}\n  actions: [pause]\n").NeedsFacts() {
+		t.Error("a place needs facts")
 	}
 }

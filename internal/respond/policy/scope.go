@@ -35,47 +35,84 @@ const (
 var placeNames = []string{"anywhere", "containers", "host"}
 
 func (s *Scope) empty() bool {
-	return s.On == Anywhere && len(s.Hosts)+len(s.Containers)+len(s.Images)+len(s.Labels)+len(s.Compose)+len(s.Swarm)+
-		len(s.Namespaces)+len(s.Workloads) == 0
+	return s.On == Anywhere && len(s.Hosts) == 0 && !s.needsFacts()
 }
+
+// fit says whether a scene is in a scope.
+type fit uint8
+
+const (
+	fitsNot   fit = iota
+	fitsMaybe     // what decides it is not known of the container yet
+	fitsYes
+)
 
 // why returns why the scene is not in the scope, "" if it is.
 func (s *Scope) why(sc *scene.Scene) string {
+	_, why := s.judge(sc)
+	return why
+}
+
+// judge says whether a scene is in the scope, and if it is not for sure, why.
+func (s *Scope) judge(sc *scene.Scene) (fit, string) {
 	c := sc.Container
 	switch {
 	case s.On == Containers && c == nil:
-		return "it is not in a container"
+		return fitsNot, "it is not in a container"
 	case s.On == Host && c != nil:
-		return "it is not on the host itself"
+		return fitsNot, "it is not on the host itself"
 	case !fits(s.Hosts, sc.Host):
-		return "the host is not in scope.hosts"
+		return fitsNot, "the host is not in scope.hosts"
 	}
 	if c == nil {
-		if len(s.Containers)+len(s.Images)+len(s.Labels)+len(s.Compose)+len(s.Swarm)+len(s.Namespaces)+len(s.Workloads) > 0 {
-			return "it is not in a container"
+		if s.needsFacts() {
+			return fitsNot, "it is not in a container"
 		}
-		return ""
+		return fitsYes, ""
 	}
-	switch {
-	case !fits(s.Containers, c.Name):
-		return "the container's name is not in scope.containers"
-	case !fits(s.Images, c.Image):
-		return "the image is not in scope.images"
-	case !fits(s.Compose, c.Compose()):
-		return "the Compose project is not in scope.compose"
-	case !fits(s.Swarm, c.Swarm()):
-		return "the Swarm service is not in scope.swarm"
-	case !fits(s.Namespaces, c.Namespace()):
-		return "the namespace is not in scope.namespaces"
-	case !fits(s.Workloads, c.Workload()):
-		return "the workload is not in scope.workloads"
+	return s.judgeContainer(c)
+}
+
+// needsFacts reports whether the scope is about what a runtime tells of containers.
+func (s *Scope) needsFacts() bool {
+	return len(s.Containers)+len(s.Images)+len(s.Labels)+len(s.Compose)+len(s.Swarm)+len(s.Namespaces)+len(s.Workloads) > 0
+}
+
+// judgeContainer goes by the container's facts. One that is not known leaves it open, unless another decides.
+func (s *Scope) judgeContainer(c *scene.Container) (fit, string) {
+	open := ""
+	for _, f := range []struct {
+		what, key, value string
+		patterns         []string
+	}{
+		{"the container's name", "containers", c.Name, s.Containers},
+		{"the image", "images", c.Image, s.Images},
+		{"the Compose project", "compose", c.Compose(), s.Compose},
+		{"the Swarm service", "swarm", c.Swarm(), s.Swarm},
+		{"the namespace", "namespaces", c.Namespace(), s.Namespaces},
+		{"the workload", "workloads", c.Workload(), s.Workloads},
+	} {
+		switch {
+		case fits(f.patterns, f.value):
+		case f.value == "" && !c.Known():
+			open = f.what + " is not known yet"
+		default:
+			return fitsNot, f.what + " is not in scope." + f.key
+		}
 	}
 	for k, pattern := range s.Labels {
-		if v, ok := c.Labels[k]; !ok || !Match(pattern, v) {
-			return "the labels are not those of scope.labels"
+		switch v, ok := c.Labels[k]; {
+		case ok && Match(pattern, v):
+		case !ok && !c.Known():
+			open = "the labels are not known yet"
+		default:
+			return fitsNot, "the labels are not those of scope.labels"
 		}
 	}
-	return ""
+	if open != "" {
+		return fitsMaybe, open
+	}
+	return fitsYes, ""
 }
 
 // fits reports whether a value fits one of the patterns; no patterns fit all.
@@ -119,16 +156,39 @@ type Protect struct {
 	Reason    string
 }
 
-// ContainerProtected returns why a container must not be acted on, "" if it may.
+// ContainerProtected returns why a container must not be acted on, "" if it
+// may. One that may be protected by what is not known of it yet must not be.
 func (s *Set) ContainerProtected(c *scene.Container, host string) string {
 	sc := &scene.Scene{Host: host, Container: c}
+	maybe := ""
 	for i := range s.Protect {
 		p := &s.Protect[i]
-		if len(p.Processes) == 0 && p.Scope.why(sc) == "" {
+		if len(p.Processes) > 0 {
+			continue
+		}
+		switch f, why := p.Scope.judge(sc); f {
+		case fitsYes:
 			return p.reason()
+		case fitsMaybe:
+			maybe = why + ", so it may be one that is protected: " + p.reason()
 		}
 	}
-	return ""
+	return maybe
+}
+
+// NeedsFacts reports whether anything depends on what a runtime tells of containers.
+func (s *Set) NeedsFacts() bool {
+	for i := range s.Protect {
+		if s.Protect[i].Scope.needsFacts() {
+			return true
+		}
+	}
+	for _, p := range s.Policies {
+		if p.Enabled && (p.Scope.needsFacts() || p.Except.needsFacts()) {
+			return true
+		}
+	}
+	return false
 }
 
 // ProcessProtected returns why a process on the host must not be acted on, ""

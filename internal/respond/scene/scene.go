@@ -89,6 +89,9 @@ type Container struct {
 	Mounts      []Mount           `json:"mounts,omitempty"`
 }
 
+// Known reports whether a runtime has told about the container. Until then only its id is sure.
+func (c *Container) Known() bool { return c.Name != "" }
+
 // Mount is a mount of a container.
 type Mount struct {
 	Source      string `json:"source"`
@@ -153,6 +156,9 @@ func ContainerOf(c *host.Container) *Container {
 		ID: c.ID, FullID: c.FullID, Runtime: runtimeName(c.Type), Name: c.Name, Image: c.Image, ImageID: c.ImageID,
 		ImageDigest: c.ImageDigest, IP: c.IP, User: c.User, Created: c.Created,
 		Privileged: c.Privileged, HostPID: c.HostPID, HostNetwork: c.HostNetwork, Labels: maps.Clone(c.Labels),
+	}
+	if out.Name == "" && (c.Type == host.LXC || c.Type == host.LibvirtLXC) {
+		out.Name = c.ID // it is what LXC calls the container, and there is nobody who could tell more
 	}
 	for _, m := range c.Mounts {
 		out.Mounts = append(out.Mounts, Mount{m.Source, m.Destination, m.RW})
