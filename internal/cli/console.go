@@ -249,6 +249,14 @@ func containersOf(src event.Source) func(id string, t host.ContainerType) *host.
 	return nil
 }
 
+// enginesOf returns what tells about the container runtimes of a source, nil if it asks none.
+func enginesOf(src event.Source) func() []runtime.EngineState {
+	if s, ok := src.(*runtime.Source); ok {
+		return s.Engines
+	}
+	return nil
+}
+
 // engineAnew loads the rules again, for a capture: an engine is used by one goroutine.
 func (o *rulesOptions) engineAnew() (*rule.Engine, error) {
 	set, err := o.load(io.Discard)

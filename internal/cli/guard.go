@@ -148,6 +148,9 @@ func (o *guardOptions) boxOptions(wanted event.Interest) *probe.BoxOptions {
 }
 
 func runGuard(ctx context.Context, stdout, stderr io.Writer, opts *guardOptions, reread func() (*guardOptions, error)) (err error) {
+	if err := opts.check(); err != nil {
+		return err
+	}
 	unlock, err := lockRun(opts.run)
 	if err != nil {
 		return err
@@ -226,11 +229,27 @@ type prepared struct {
 	rules  int
 }
 
+// check refuses what cannot be meant.
+func (o *guardOptions) check() error {
+	switch {
+	case !o.Live():
+		return usage.Errorf("guard is for the live host; 'rollcage detect --read' judges a recording")
+	case o.boxMB < 0:
+		return usage.Errorf("--black-box %d: want MB of memory, or 0 for none", o.boxMB)
+	case o.reach <= 0:
+		return usage.Errorf("--reach %v: want a time, as 1m", o.reach)
+	case o.memoryMB < 0:
+		return usage.Errorf("--memory-limit %d: want MB of memory, or 0 for any", o.memoryMB)
+	case o.cpus < 0:
+		return usage.Errorf("--cpu-limit %v: want a number of CPUs, or 0 for any", o.cpus)
+	case o.nice < -20 || o.nice > 19:
+		return usage.Errorf("--nice %d: want a priority from -20 (first) to 19", o.nice)
+	}
+	return nil
+}
+
 // prepare loads what is configured and opens state and source.
 func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
-	if !o.Live() {
-		return nil, usage.Errorf("guard is for the live host; 'rollcage detect --read' judges a recording")
-	}
 	rules, err := o.detect.rules(stderr)
 	if err != nil {
 		return nil, err
@@ -266,7 +285,7 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	}
 	g, err = guard.New(guard.Options{
 		State: o.state, Source: src, Box: box, Killer: p, Rules: rules, Policies: set, Outputs: outputs, Docker: docker, DryRun: o.dryRun,
-		Reach: o.reach, Budget: guard.Budget{Memory: o.memoryMB << 20, CPUs: o.cpus}, Watching: o.Describe(), Version: version,
+		Reach: o.reach, Budget: guard.Budget{Memory: o.memoryMB << 20, CPUs: o.cpus}, Watching: o.Describe(), Version: version, Runtimes: enginesOf(src),
 	})
 	if err != nil {
 		return nil, errors.Join(err, src.Close())

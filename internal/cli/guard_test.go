@@ -147,13 +147,24 @@ func (g *guarded) verify(t *testing.T) *evidence.Report {
 
 func TestGuardKeepsActsAndGoesOnWhereItWas(t *testing.T) {
 	ctx := context.Background()
-	g := newGuarded(t, "--runtime", "off", "--black-box", "4", "--out-file", filepath.Join(t.TempDir(), "alerts.json"))
+	g := newGuarded(t, "--runtime", "docker:unix:///run/no/such.sock", "--black-box", "4", "--out-file", filepath.Join(t.TempDir(), "alerts.json"))
 	g.start(t)
+	if !strings.Contains(g.err.String(), "no such container runtime yet") {
+		t.Errorf("nothing says that the runtime is not there:\n%s", g.err.String())
+	}
+	if r := g.status(t).Runtimes; len(r) != 1 || r[0].Connected || !r[0].Missing {
+		t.Errorf("the runtime is told as %+v", r)
+	}
 	if out, err := exec.Command("cat", "/etc/shadow").CombinedOutput(); err != nil {
 		t.Skipf("cannot read a file with secrets: %v %s", err, out)
 	}
 	g.until(t, "incident", func() bool { return len(g.status(t).Last) > 0 && g.status(t).Outputs[0].Sent > 0 })
 	id := g.status(t).Last[0].ID
+	list := exec.Command(g.cmd.Path, "incidents", "list", "--run", g.run)
+	list.Env = g.cmd.Env
+	if out, err := list.CombinedOutput(); err != nil || !strings.Contains(string(out), id) {
+		t.Errorf("the list of the guard at --run: %v\n%s", err, out)
+	}
 
 	second := exec.Command(g.cmd.Path, g.cmd.Args[1:]...)
 	second.Env = g.cmd.Env

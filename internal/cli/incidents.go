@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcage/internal/cli/usage"
+	"rollcage/internal/respond/guard"
 	"rollcage/internal/respond/guard/control"
 )
 
@@ -26,9 +27,30 @@ func newIncidentsCommand() *cobra.Command {
 	list, show := newEvidenceListCommand(), newEvidenceShowCommand()
 	for _, c := range []*cobra.Command{list, show} {
 		c.Example = strings.ReplaceAll(c.Example, "rollcage evidence", "rollcage incidents")
+		ofTheGuard(c)
 	}
 	cmd.AddCommand(list, show, newIncidentsActCommand(), newIncidentsUndoCommand(), newIncidentsNoteCommand())
 	return cmd
+}
+
+// ofTheGuard has a command about evidence take that of the guard that runs, wherever its state is.
+func ofTheGuard(c *cobra.Command) {
+	var run string
+	addPlaceFlags(c.Flags(), nil, &run)
+	c.Flags().Lookup("evidence").Usage = "`FOLDER` of the evidence; that of the guard at --run if it runs"
+	c.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("evidence") {
+			return nil
+		}
+		s, err := client(run).Status(cmd.Context())
+		switch {
+		case err == nil && s.State != "":
+			return cmd.Flags().Set("evidence", guard.EvidenceDir(s.State))
+		case cmd.Flags().Changed("run"):
+			return err
+		}
+		return nil // no guard runs: what it left
+	}
 }
 
 func newIncidentsActCommand() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 	"rollcage/internal/cli/usage"
 	"rollcage/internal/respond/guard"
 	"rollcage/internal/respond/guard/control"
+	"rollcage/internal/understand/runtime"
 )
 
 // client speaks with the guard whose run folder is given.
@@ -68,7 +69,12 @@ func printStatus(w io.Writer, s *guard.Status) error {
 		health = "NOTHING IS DETECTED: " + s.Unhealthy
 	}
 	row("guard", "%s, pid %d, up %v", health, s.PID, s.Uptime.Round(time.Second))
-	row("watching", "%s by %s", s.Watching, plural(s.Rules, "rule"))
+	row("watching", "%s by %s; %s and %s are known", s.Watching, plural(s.Rules, "rule"), plural(s.Containers, "container"), plural(s.Threads, "thread"))
+	for _, r := range s.Runtimes {
+		if text := runtimeRow(&r); text != "" {
+			row("runtime", "%s", text)
+		}
+	}
 	if !s.Canary.IsZero() {
 		row("canary", "%v ago, lag %v", time.Since(s.Canary).Round(time.Second), s.CanaryLag.Round(10*time.Microsecond))
 	}
@@ -108,6 +114,17 @@ func printStatus(w io.Writer, s *guard.Status) error {
 		row("incident", "%s %s %s: %s", i.ID, i.Worst, place(i.Name, i.Container, i.Host), strings.Join(i.Rules, ", "))
 	}
 	return tw.Flush()
+}
+
+// runtimeRow tells of a container runtime, "" of one that is not installed.
+func runtimeRow(r *runtime.EngineState) string {
+	switch {
+	case r.Connected:
+		return r.Name + ": connected since " + r.Since.Local().Format(time.DateTime)
+	case r.Missing && !r.Seen:
+		return ""
+	}
+	return fmt.Sprintf("%s: CANNOT BE ASKED since %s: %s", r.Name, r.Since.Local().Format(time.DateTime), r.Error)
 }
 
 func place(name, container, host string) string {

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	goruntime "runtime"
@@ -113,6 +114,15 @@ func (o *dockerAlias) Set(v string) error {
 	return nil
 }
 
+// warnOfMissing says so when a runtime that was asked for by its socket is not there. It may come later.
+func warnOfMissing(addr string) {
+	_, at, _ := strings.Cut(addr, ":")
+	path := strings.TrimPrefix(at, "unix://")
+	if _, err := os.Stat(path); strings.HasPrefix(path, "/") && errors.Is(err, fs.ErrNotExist) {
+		slog.Warn("no such container runtime yet; its containers show their id until it is there", "runtime", addr)
+	}
+}
+
 // engines returns the container runtimes to ask.
 func (o *Options) engines() ([]runtime.Engine, error) {
 	var addrs []string
@@ -122,6 +132,7 @@ func (o *Options) engines() ([]runtime.Engine, error) {
 			addrs = append(addrs, runtime.Usual()...)
 		case a != Off && a != "":
 			addrs = append(addrs, a)
+			warnOfMissing(a)
 		case len(o.Runtimes) > 1:
 			return nil, usage.Errorf("--runtime off and other addresses: want one of them")
 		}

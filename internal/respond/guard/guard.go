@@ -19,6 +19,7 @@ import (
 	"rollcage/internal/respond/alert"
 	"rollcage/internal/respond/evidence"
 	"rollcage/internal/respond/policy"
+	"rollcage/internal/understand/runtime"
 )
 
 // Options say what a guard works with. State, Source, Rules and Policies are required.
@@ -48,6 +49,8 @@ type Options struct {
 	Evidence    evidence.Options
 	// Watching says in words what is watched, Version is that of the program; both are for Status.
 	Watching, Version string
+	// Runtimes tells how the container runtimes are, for Status; nil if none are asked.
+	Runtimes func() []runtime.EngineState
 	// Log is told what goes on, slog.Default() if nil.
 	Log *slog.Logger
 }

@@ -1,7 +1,7 @@
 package guard
 
 import (
-	"runtime"
+	goruntime "runtime"
 	"strings"
 	"time"
 
@@ -10,6 +10,7 @@ import (
 	"rollcage/internal/respond/evidence"
 	"rollcage/internal/respond/outbox"
 	"rollcage/internal/respond/policy"
+	"rollcage/internal/understand/runtime"
 )
 
 // Status tells how guard is.
@@ -24,6 +25,13 @@ type Status struct {
 	Canary    time.Time     `json:"canary,omitzero"`
 	CanaryLag time.Duration `json:"canary_lag"` // ns
 	Unhealthy string        `json:"unhealthy,omitempty"`
+
+	// State is the folder of what outlasts a restart, and Runtimes how each container runtime is.
+	State    string                `json:"state"`
+	Runtimes []runtime.EngineState `json:"runtimes"`
+	// Containers is how many are known, and Threads how many run, on the host and in them.
+	Containers int `json:"containers"`
+	Threads    int `json:"threads"`
 
 	Rules      int                 `json:"rules"`
 	Events     uint64              `json:"events"`
@@ -87,21 +95,24 @@ const lastIncidents = 5
 func (g *Guard) Status() Status {
 	a, h := g.agent.Stats(), g.agent.Health()
 	s := Status{
-		Version: g.opts.Version, Watching: g.opts.Watching, PID: pid(), Started: g.started, Uptime: time.Since(g.started),
+		State: g.opts.State, Version: g.opts.Version, Watching: g.opts.Watching, PID: pid(), Started: g.started, Uptime: time.Since(g.started),
 		Healthy: h.OK, Canary: h.Detected, CanaryLag: h.Lag, Unhealthy: h.Why,
-		Rules: a.RulesLoaded, Events: a.Source.Events, Dropped: a.Source.Dropped, Drops: dropsByName(a.Source.Drops),
+		Containers: a.State.Containers, Threads: a.State.Threads, Rules: a.RulesLoaded, Events: a.Source.Events, Dropped: a.Source.Dropped, Drops: dropsByName(a.Source.Drops),
 		Alerts: a.Alerts, Kept: g.intake.kept.Load(), Lost: g.intake.lost.Load(), Waiting: len(g.intake.queue),
 		Unkept: g.intake.unkept.Load(), Late: g.intake.waiting.Load(), Deciding: g.lanes.depth(), Undone: g.lanes.dropped.Load(),
 		Captures: g.captures.taken.Load(), Failed: g.captures.failed.Load(), BlackBox: g.opts.Box != nil && g.pressure.level.Load() < shedBox,
 		Usage: *g.pressure.usage.Load(), Budget: g.opts.Budget, Outputs: g.mail.status(), Outbox: outboxStatus(g.mail.box.Stats()),
 		Policies: policyStatus(g.Policies()), InForce: g.runner.InForce(),
-		Reloaded: a.Reloaded, Reloads: a.Reloads, Unloaded: a.ReloadsFailed, Goroutines: runtime.NumGoroutine(),
+		Reloaded: a.Reloaded, Reloads: a.Reloads, Unloaded: a.ReloadsFailed, Goroutines: goruntime.NumGoroutine(),
 	}
 	if s.Healthy {
 		s.Unhealthy = ""
 	}
 	if level := g.pressure.level.Load(); level > shedNothing {
 		s.Shed, s.ShedFrom = shedText[level], time.Unix(0, g.pressure.since.Load())
+	}
+	if g.opts.Runtimes != nil {
+		s.Runtimes = g.opts.Runtimes()
 	}
 	s.Audit.Records, s.Audit.Head = g.store.Audit().Head()
 	s.Last, _ = g.store.List(evidence.Filter{Limit: lastIncidents})

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,6 +47,21 @@ type Catalog struct {
 	finish  chan struct{}              // partial is no longer empty
 	changes []Change                   // not fetched yet, one for each container
 	at      map[string]int             // where a container's is in changes
+	states  []EngineState              // as engines
+}
+
+// EngineState tells how an engine is.
+type EngineState struct {
+	Name string `json:"name"` // as "Docker at /run/docker.sock"
+	// Connected is whether it tells of its containers now, and Seen whether it ever did.
+	Connected bool      `json:"connected"`
+	Seen      bool      `json:"seen"`
+	Since     time.Time `json:"since"` // of what Connected says
+	// Containers is how many it listed when it was connected to.
+	Containers int `json:"containers"`
+	// Error is why it does not, "" if it does. Missing is that there is no such socket, as with a runtime that is not installed.
+	Error   string `json:"error,omitempty"`
+	Missing bool   `json:"missing,omitempty"`
 }
 
 // unfinished is a container of which not all facts are known.
@@ -66,10 +82,41 @@ func NewCatalog(engines []Engine, log *slog.Logger) *Catalog {
 	c.done.Add(1)
 	go c.finishPartial()
 	for _, e := range engines {
+		c.states = append(c.states, EngineState{Name: e.Name(), Since: time.Now(), Error: "not asked yet"})
+	}
+	for i, e := range engines {
 		c.done.Add(1)
-		go c.watch(e)
+		go c.watch(i, e)
 	}
 	return c
+}
+
+// Engines tells how each engine is.
+func (c *Catalog) Engines() []EngineState {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.states)
+}
+
+// connected and lost note how an engine is.
+func (c *Catalog) connected(i, containers int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.states[i]
+	*s = EngineState{Name: s.Name, Connected: true, Seen: true, Since: time.Now(), Containers: containers}
+}
+
+func (c *Catalog) lost(i int, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.states[i]
+	if s.Connected {
+		s.Since = time.Now()
+	}
+	s.Connected, s.Error, s.Missing = false, "it ended the connection", errors.Is(err, fs.ErrNotExist)
+	if err != nil {
+		s.Error = err.Error()
+	}
 }
 
 // Close ends the watching and closes the engines.
@@ -84,7 +131,7 @@ func (c *Catalog) Close() error {
 }
 
 // watch keeps in touch with one engine until the catalog is closed.
-func (c *Catalog) watch(e Engine) {
+func (c *Catalog) watch(i int, e Engine) {
 	defer c.done.Done()
 	wait, down, seen := firstRetry, false, false
 	for {
@@ -100,6 +147,7 @@ func (c *Catalog) watch(e Engine) {
 				c.log.Info("container runtime is back", "runtime", e.Name(), "containers", len(list))
 			}
 			wait, down, seen = firstRetry, false, true
+			c.connected(i, len(list))
 			for _, ct := range list {
 				c.add(Change{Container: ct})
 			}
@@ -107,6 +155,7 @@ func (c *Catalog) watch(e Engine) {
 		if c.ctx.Err() != nil {
 			return
 		}
+		c.lost(i, err)
 		switch {
 		case down:
 		case seen:

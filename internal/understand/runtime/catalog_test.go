@@ -2,6 +2,8 @@ package runtime
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"testing"
 	"time"
 
@@ -124,4 +126,41 @@ func TestAContainerThatIsRemovedIsNotAskedForAnyMore(t *testing.T) {
 	if len(catalog.partial) != 0 || len(catalog.known) != 0 {
 		t.Errorf("still there: %v, %v", catalog.partial, catalog.known)
 	}
+}
+
+// losableEngine ends its first connection when it is told so, and has no other one.
+type losableEngine struct {
+	*fakeEngine
+	lost chan error
+}
+
+func (l losableEngine) Watch(ctx context.Context, ready func(), _ func(Change)) error {
+	select {
+	case <-l.lost: // closed: it was lost before
+		return fs.ErrNotExist
+	default:
+	}
+	ready()
+	return <-l.lost
+}
+
+func TestTheCatalogTellsHowEachEngineIs(t *testing.T) {
+	l := losableEngine{newFakeEngine(idA), make(chan error)}
+	catalog := NewCatalog([]Engine{newFakeEngine(), l}, quiet())
+	defer catalog.Close()
+	wait := func(what string, ok func(EngineState) bool) {
+		t.Helper()
+		for range 1000 {
+			if ok(catalog.Engines()[1]) {
+				return
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		t.Fatalf("%s: %+v", what, catalog.Engines())
+	}
+	wait("connected", func(s EngineState) bool { return s.Connected && s.Seen && s.Error == "" && !s.Since.IsZero() })
+	l.lost <- errors.New("it is gone")
+	wait("lost", func(s EngineState) bool { return !s.Connected && s.Seen && s.Error == "it is gone" && !s.Missing })
+	close(l.lost)
+	wait("missing", func(s EngineState) bool { return !s.Connected && s.Missing })
 }

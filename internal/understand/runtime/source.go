@@ -63,6 +63,9 @@ func (s *Source) Container(id string, t host.ContainerType) *host.Container {
 	return s.catalog.Find(id, t)
 }
 
+// Engines tells how each container runtime is. Any goroutine may call it.
+func (s *Source) Engines() []EngineState { return s.catalog.Engines() }
+
 // Snapshot implements event.Source.
 func (s *Source) Snapshot() *event.Snapshot {
 	snap := s.Source.Snapshot()
