@@ -24,12 +24,18 @@ func (o *detectOptions) keepEvidence(opts *agent.Options) (stop func(), err erro
 		return nil, fmt.Errorf("--evidence: %w", err)
 	}
 	var reported time.Time
-	before := opts.Matched
+	var clock host.Clock
+	before, loaded := opts.Matched, opts.Loaded
+	opts.Loaded = func(st *host.State) {
+		if clock = st.Clock(); loaded != nil {
+			loaded(st)
+		}
+	}
 	opts.Matched = func(m *rule.Match, he *host.Event, a *alert.Alert) bool {
 		if before != nil && !before(m, he, a) {
 			return false
 		}
-		if _, err := store.Add(a, scene.New(he, a.Hostname)); err != nil && time.Since(reported) > 10*time.Second {
+		if _, err := store.Add(a, scene.New(he, a.Hostname, clock)); err != nil && time.Since(reported) > 10*time.Second {
 			reported = time.Now()
 			slog.Error("an alert is not kept as evidence", "error", err)
 		}

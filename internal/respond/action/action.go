@@ -206,7 +206,7 @@ func (r *Runner) Do(ctx context.Context, q *Request) (id string, err error) {
 	if undo != nil {
 		undo.ID, undo.Incident, undo.Kind = id, q.Incident, q.Kind
 		if q.For > 0 {
-			undo.Until = time.Now().Add(q.For)
+			undo.expire(q.For)
 		}
 		in, perr := r.pending.add(*undo)
 		if perr != nil {

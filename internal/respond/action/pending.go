@@ -31,6 +31,7 @@ type Undo struct {
 	// Tries is how often it could not be taken back since its time was over, and Error why the last time.
 	Tries int    `json:"tries,omitempty"`
 	Error string `json:"error,omitempty"`
+	due   due
 }
 
 const maxAlso = 16
@@ -43,7 +44,7 @@ func (u *Undo) again(later Undo) {
 	u.Also = append(u.Also, later.ID)
 	u.Also = u.Also[max(0, len(u.Also)-maxAlso):]
 	if !u.Until.IsZero() && (later.Until.IsZero() || later.Until.After(u.Until)) {
-		u.Until = later.Until
+		u.Until, u.due = later.Until, later.due
 	}
 	u.Tries, u.Error = 0, ""
 }
@@ -72,7 +73,7 @@ func openPending(path string) (*pending, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return p, nil
 	}
-	var list []Undo
+	var list []lasting
 	if err == nil {
 		err = json.Unmarshal(b, &list)
 	}
@@ -84,7 +85,9 @@ func openPending(path string) (*pending, error) {
 		p.aside = fmt.Errorf("%s cannot be read and is now %s: %w", path, aside, err)
 		return p, nil
 	}
-	for _, u := range list {
+	for _, l := range list {
+		u := l.Undo
+		u.due = l.due
 		if reverse[u.Kind] != "" && u.Container != nil {
 			p.put(u)
 		}
@@ -184,9 +187,9 @@ func (p *pending) save() error {
 	if p.path == "" {
 		return nil
 	}
-	list := make([]Undo, 0, len(p.byID))
+	list := make([]lasting, 0, len(p.byID))
 	for _, u := range p.byID {
-		list = append(list, u)
+		list = append(list, lasting{u, u.due})
 	}
 	b, err := json.MarshalIndent(list, "", "  ")
 	if err != nil {
@@ -216,7 +219,7 @@ func (r *Runner) schedule(u Undo) {
 		r.pending.unschedule(u.ID)
 		return
 	}
-	r.tryAfter(max(0, time.Until(u.Until)), u.ID)
+	r.tryAfter(u.left(), u.ID)
 }
 
 func (p *pending) unschedule(id string) {
@@ -246,7 +249,7 @@ func (r *Runner) tryAfter(wait time.Duration, id string) {
 		}
 		defer r.running.Done()
 		u, _, ok := p.find(id)
-		if !ok || u.Until.IsZero() || time.Until(u.Until) > time.Second { // taken back or made longer meanwhile
+		if !ok || u.Until.IsZero() || u.left() > time.Second { // taken back or made longer meanwhile
 			return
 		}
 		_, err := r.Undo(context.Background(), id, nil)

@@ -52,6 +52,7 @@ type Agent struct {
 	opts     Options
 	src      event.Source
 	stream   *host.Stream
+	clock    host.Clock // of the events, once the state is loaded
 	delivery Sender
 	ended    chan struct{} // closed when Run returns
 	started  time.Time
@@ -110,6 +111,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	a.stream.Idle = a.tend
 	a.stream.Loaded = func() error {
 		a.recorder.end() // a new section has another state
+		a.clock = a.stream.State.Clock()
 		if a.opts.Loaded != nil {
 			a.opts.Loaded(a.stream.State)
 		}
@@ -181,6 +183,9 @@ func (a *Agent) match(m *rule.Match, he *host.Event) {
 // raise sends an alert of a rule.
 func (a *Agent) raise(al *alert.Alert) {
 	a.alerts.Add(1)
+	if a.opts.Live { // the clock of the events goes on when the wall clock is set
+		al.Time = al.Time.Add(a.clock.Ahead())
+	}
 	a.delivery.Send(al)
 }
 
@@ -194,7 +199,7 @@ func (a *Agent) tend() error {
 	}
 	a.recorder.tend()
 	if a.folder != nil && a.opts.Live {
-		a.folder.due(time.Now(), a.raise)
+		a.folder.due(time.Unix(0, int64(a.clock.Now())), a.raise)
 	}
 	a.publish()
 	if a.opts.Live {

@@ -134,7 +134,7 @@ func (r *recorder) tend() {
 		return
 	}
 	r.pass()
-	if r.agent.opts.Live && time.Now().UnixNano() > int64(r.now.deadline)+int64(captureSlack) {
+	if r.agent.opts.Live && r.agent.clock.Now() > r.now.deadline+uint64(captureSlack) {
 		r.end() // nothing has happened since
 	}
 }

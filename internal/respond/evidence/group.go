@@ -195,6 +195,7 @@ func (in *incident) add(a *alert.Alert, sc *scene.Scene) error {
 	in.touched = time.Now()
 	r := AlertRecord{Alert: alert.AppendRecord(nil, a)}
 	if sc != nil {
+		r.Boot = sc.Boot
 		for i := range sc.Processes {
 			p := &sc.Processes[i]
 			if in.known[p.Key()] == image(p) {

@@ -55,6 +55,8 @@ type Opened struct {
 type AlertRecord struct {
 	Alert   json.RawMessage `json:"alert"` // alert.AppendRecord
 	Process *scene.Key      `json:"process,omitempty"`
+	// Boot is when it happened, in ns since the machine started, 0 if not known.
+	Boot int64 `json:"boot,omitempty"`
 }
 
 // Capture is a recording that belongs to the incident.

@@ -15,6 +15,7 @@ import (
 
 	"rollcage/internal/observe/blackbox"
 	"rollcage/internal/observe/capture"
+	"rollcage/internal/observe/host"
 	"rollcage/internal/respond/evidence"
 	"rollcage/internal/respond/scene"
 )
@@ -30,6 +31,7 @@ type captures struct {
 	dir      string
 	store    *evidence.Store
 	recorder *atomic.Pointer[blackbox.Recorder]
+	clock    *atomic.Pointer[host.Clock] // of the events
 	log      *slog.Logger
 	rush     chan struct{} // closed when guard ends
 
@@ -44,16 +46,18 @@ type captures struct {
 
 // job is a capture that goes on.
 type job struct {
-	from time.Time
-	end  time.Time // changed with mu held
-	done chan struct{}
+	from  uint64        // by the clock of the events, which nobody sets
+	back  time.Duration // from there to its begin
+	begun time.Time
+	end   time.Time // changed with mu held
+	done  chan struct{}
 	// What became of it, once done is closed.
 	text string
 	err  error
 }
 
-func newCaptures(dir string, store *evidence.Store, rec *atomic.Pointer[blackbox.Recorder], log *slog.Logger) *captures {
-	return &captures{dir: dir, store: store, recorder: rec, log: log, rush: make(chan struct{}), jobs: map[string]*job{}}
+func newCaptures(dir string, store *evidence.Store, rec *atomic.Pointer[blackbox.Recorder], clock *atomic.Pointer[host.Clock], log *slog.Logger) *captures {
+	return &captures{dir: dir, store: store, recorder: rec, clock: clock, log: log, rush: make(chan struct{}), jobs: map[string]*job{}}
 }
 
 // take is the action "capture". It returns when the capture is in the incident.
@@ -63,10 +67,11 @@ func (c *captures) take(ctx context.Context, incident string, sc *scene.Scene, b
 	if rec == nil {
 		return "", errors.New("there is no black box; see --black-box")
 	}
-	now := time.Now()
-	at := now
-	if sc != nil && !sc.Time.IsZero() && sc.Time.Before(now) {
-		at = sc.Time
+	clock, now := c.clock.Load(), time.Now()
+	at := clock.Now()
+	back := before
+	if sc != nil && sc.Boot > 0 {
+		back += time.Duration(max(0, int64(at-clock.At(sc.Boot))))
 	}
 	end := now.Add(min(after, maxAfter))
 	c.mu.Lock()
@@ -76,11 +81,11 @@ func (c *captures) take(ctx context.Context, incident string, sc *scene.Scene, b
 	}
 	j := c.jobs[incident]
 	if joined := j != nil; joined {
-		if end.After(j.end) && end.Sub(j.from) <= 2*maxAfter {
+		if end.After(j.end) && end.Sub(j.begun)+j.back <= 2*maxAfter {
 			j.end = end
 		}
 	} else {
-		j = &job{from: at.Add(-before), end: end, done: make(chan struct{})}
+		j = &job{from: at - uint64(back), back: back, begun: now, end: end, done: make(chan struct{})}
 		c.jobs[incident] = j
 		c.running.Go(func() { c.run(rec, incident, j) })
 	}
@@ -110,7 +115,7 @@ func (c *captures) forget(incident string) {
 
 // record writes what was before, adds what follows, and puts the file into the incident.
 func (c *captures) record(rec *blackbox.Recorder, incident string, j *job) (string, error) {
-	path := filepath.Join(c.dir, fmt.Sprintf("%s.%d.scap", incident, j.from.UnixNano()))
+	path := filepath.Join(c.dir, fmt.Sprintf("%s.%d.scap", incident, j.from))
 	defer os.Remove(path)
 	f, err := c.begin(rec, path, j.from)
 	if err != nil {
@@ -123,7 +128,7 @@ func (c *captures) record(rec *blackbox.Recorder, incident string, j *job) (stri
 	report := f.Report()
 	// A disk that is full ends a capture early; what it has is evidence all the same.
 	cut := errors.Join(err, f.Close())
-	note := describe(report, j)
+	note := describe(report, j, c.clock.Load().Ahead())
 	if cut != nil {
 		note += "; it ended early: " + cut.Error()
 	}
@@ -131,10 +136,10 @@ func (c *captures) record(rec *blackbox.Recorder, incident string, j *job) (stri
 }
 
 // begin and extend read the box one at a time.
-func (c *captures) begin(rec *blackbox.Recorder, path string, from time.Time) (*blackbox.File, error) {
+func (c *captures) begin(rec *blackbox.Recorder, path string, from uint64) (*blackbox.File, error) {
 	c.reading.Lock()
 	defer c.reading.Unlock()
-	return rec.Begin(path, uint64(from.UnixNano()), capture.WriterOptions{Gzip: true})
+	return rec.Begin(path, from, capture.WriterOptions{Gzip: true})
 }
 
 func (c *captures) extend(f *blackbox.File) error {
@@ -164,13 +169,16 @@ func (c *captures) wait(j *job, while time.Duration) bool {
 }
 
 // describe says what a capture got.
-func describe(r blackbox.Report, j *job) string {
+func describe(r blackbox.Report, j *job, ahead time.Duration) string {
 	text := fmt.Sprintf("%d events from %s to %s", r.Events, stamp(r.From), stamp(r.Until))
-	if missing := int64(r.From) - j.from.UnixNano(); missing > int64(time.Second) {
+	if missing := int64(r.From - j.from); missing > int64(time.Second) {
 		text += fmt.Sprintf("; %v more were asked for, memory did not reach so far", time.Duration(missing).Round(time.Millisecond))
 	}
 	if r.Missing > 0 {
 		text += fmt.Sprintf("; %v in between are missing, as more happened than the black box holds", time.Duration(r.Missing).Round(time.Millisecond))
+	}
+	if ahead != 0 {
+		text += fmt.Sprintf("; add %v to these times and those in it, as the clock was set since Rollcage started", ahead.Round(time.Millisecond))
 	}
 	return text
 }

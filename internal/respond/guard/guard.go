@@ -85,6 +85,7 @@ type Guard struct {
 	policies atomic.Pointer[policy.Set]
 	modeMu   sync.Mutex // of switching modes and policies
 	recorder atomic.Pointer[blackbox.Recorder]
+	clock    atomic.Pointer[host.Clock] // of the events
 	closing  sync.Once
 	closeErr error
 }
@@ -111,6 +112,7 @@ func New(opts Options) (*Guard, error) {
 	setDefault(&opts.Reach, time.Minute)
 	setDefault(&opts.QueueAlerts, 4096)
 	g := &Guard{opts: opts, log: opts.Log, started: time.Now()}
+	g.clock.Store(&host.Clock{})
 	if err := g.open(); err != nil {
 		return nil, errors.Join(err, g.Close(context.Background()))
 	}
@@ -142,7 +144,7 @@ func (g *Guard) open() (err error) {
 		return err
 	}
 	g.policies.Store(g.opts.Policies)
-	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, g.log)
+	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, &g.clock, g.log)
 	g.captures.adopt()
 	g.intake = newIntake(g, g.opts.QueueAlerts) // before what may raise alerts
 	g.facts = newFacts()
@@ -169,6 +171,8 @@ func (g *Guard) open() (err error) {
 
 // loaded and applied tell the black box of the state. The goroutine of the events calls them.
 func (g *Guard) loaded(st *host.State) {
+	clock := st.Clock()
+	g.clock.Store(&clock)
 	g.places.loaded(st)
 	g.facts.loaded(st)
 	if g.opts.Box != nil {

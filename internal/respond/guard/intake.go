@@ -23,6 +23,8 @@ import (
 const (
 	LostRule   = "Rollcage internal: alerts lost"
 	UnkeptRule = "Rollcage internal: disk takes no records"
+	// ClockRule is that of the alert that the wall clock was set.
+	ClockRule = "Rollcage internal: the clock was set"
 )
 
 // item is an alert on its way, with its scene if a rule raised it.
@@ -46,6 +48,7 @@ type intake struct {
 	lost     atomic.Uint64 // that found the queue full, or no room on disk or in memory
 	unkept   atomic.Uint64 // that are in no incident as there was no room
 	waiting  atomic.Int64  // in late
+	ahead    time.Duration // how far the wall clock was ahead of that of the events
 	told     uint64
 	reported time.Time
 }
@@ -62,7 +65,7 @@ func newIntake(g *Guard, size int) *intake {
 
 // matched takes down the scene of an alert that is about to be sent.
 func (q *intake) matched(_ *rule.Match, he *host.Event, a *alert.Alert) bool {
-	q.pending = item{a, scene.New(he, a.Hostname)}
+	q.pending = item{a, scene.New(he, a.Hostname, *q.g.clock.Load())}
 	q.pending.scene.Killed = q.g.fast.about(he)
 	return true
 }
@@ -100,6 +103,7 @@ func (q *intake) run() {
 		case <-tick.C:
 			q.catchUp()
 			q.tell()
+			q.lookAtClock()
 		case <-q.done:
 			for {
 				select {
@@ -208,4 +212,26 @@ func (q *intake) tell() {
 		"alerts_lost": fmt.Sprint(q.lost.Load()), "alerts_in_no_incident": fmt.Sprint(q.unkept.Load()),
 		"decisions_lost": fmt.Sprint(q.g.lanes.dropped.Load()),
 	})})
+}
+
+// clockStep is by how much the clock is to be set to be told.
+const clockStep = time.Second
+
+// lookAtClock raises an alert when the wall clock was set: times of day before
+// and after it do not compare, and who attacks may have done it.
+func (q *intake) lookAtClock() {
+	ahead := q.g.clock.Load().Ahead()
+	step := ahead - q.ahead
+	q.ahead = ahead
+	if step.Abs() < clockStep {
+		return
+	}
+	way := "forward"
+	if step < 0 {
+		way = "back"
+	}
+	now := time.Now()
+	q.take(item{alert: alert.Internal(now, ClockRule, rule.Notice,
+		fmt.Sprintf("The clock was set %s by %v, to %s", way, step.Abs().Round(time.Millisecond), now.UTC().Format(time.RFC3339)),
+		map[string]string{"step_ns": fmt.Sprint(int64(step))})})
 }

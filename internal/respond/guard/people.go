@@ -110,6 +110,7 @@ func (g *Guard) situation(id string) (*alert.Alert, *scene.Scene, error) {
 	}
 	var last *alert.Alert
 	var at scene.Key
+	var boot int64
 	sc := &scene.Scene{}
 	processes := map[scene.Key]scene.Process{}
 	_, err := evidence.ReadIncident(EvidenceDir(g.opts.State), id, func(r *evidence.Record) error {
@@ -135,7 +136,7 @@ func (g *Guard) situation(id string) (*alert.Alert, *scene.Scene, error) {
 			if err != nil {
 				return err
 			}
-			last = a
+			last, boot = a, rec.Boot
 			if rec.Process != nil {
 				at = *rec.Process
 			}
@@ -149,7 +150,12 @@ func (g *Guard) situation(id string) (*alert.Alert, *scene.Scene, error) {
 		return nil, sc, nil
 	}
 	sc.Time = last.Time
+	// The earlier one of what was noted, which is wrong after a reboot, and of what the time of day says, which is
+	// wrong when the clock was set since: too early an act spares a process, too late a one may hit another.
 	sc.Boot = last.Time.UnixNano() - int64(procfs.BootTime())
+	if boot > 0 {
+		sc.Boot = min(sc.Boot, boot)
+	}
 	if p, ok := processes[at]; ok {
 		sc.Processes = []scene.Process{p}
 	}

@@ -10,8 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"rollcage/internal/observe/host"
 )
 
@@ -102,10 +100,9 @@ type Mount struct {
 // maxAncestors bounds a scene; deeper trees are cut at the top.
 const maxAncestors = 64
 
-// New copies who is at work in an event.
-func New(he *host.Event, hostname string) *Scene {
-	at := time.Unix(0, int64(he.Time()))
-	s := &Scene{Time: at, Boot: bootTime() - int64(max(0, time.Since(at))), Host: hostname}
+// New copies who is at work in an event, whose time is by that clock.
+func New(he *host.Event, hostname string, clock host.Clock) *Scene {
+	s := &Scene{Time: time.Unix(0, int64(he.Time())), Boot: clock.SinceBoot(he.Time()), Host: hostname}
 	t := he.Thread
 	if t == nil {
 		return s
@@ -124,15 +121,6 @@ func New(he *host.Event, hostname string) *Scene {
 		s.Processes = append(s.Processes, processOf(p))
 	}
 	return s
-}
-
-// bootTime returns ns since the machine started.
-func bootTime() int64 {
-	var ts unix.Timespec
-	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) != nil {
-		return 0
-	}
-	return ts.Nano()
 }
 
 func processOf(t *host.Thread) Process {

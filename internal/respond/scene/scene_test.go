@@ -37,7 +37,7 @@ func at(t *testing.T, pids, sessions []int64, box int) *Scene {
 		t.Fatal(err)
 	}
 	state.Apply(ev, he)
-	return New(he, "box")
+	return New(he, "box", state.Clock())
 }
 
 func TestTreeBeginsWhereTheContainerOrTheSessionDoes(t *testing.T) {
@@ -66,8 +66,8 @@ func TestTreeBeginsWhereTheContainerOrTheSessionDoes(t *testing.T) {
 			if len(s.Processes) != len(tt.pids) || s.ContainerID() != tt.container {
 				t.Errorf("%d processes, container %q", len(s.Processes), s.ContainerID())
 			}
-			if now := bootTime(); s.Boot <= 0 || s.Boot > now {
-				t.Errorf("boot time %d, now %d", s.Boot, now)
+			if s.Boot <= 0 {
+				t.Errorf("boot time %d", s.Boot)
 			}
 		})
 	}
