@@ -56,7 +56,7 @@ it (CAPTURE.rcindex), so that it opens at once the next time.`,
 	f.StringSliceVar(&opts.hosts, "inspect-host", nil, "`NAME` under which the pages may be asked for, beside localhost; repeatable")
 	opts.rules.addPathFlags(f)
 	opts.rules.addSelectionFlags(f)
-	f.Int64Var(&opts.memory, "inspect-memory", 256, "`MB` of memory to stay below by collecting garbage harder; 0 for any")
+	f.Int64Var(&opts.memory, "inspect-memory", 512, "`MB` of memory to stay below by collecting garbage harder; 0 for any")
 	f.BoolVar(&opts.noIndex, "no-index", false, "neither read nor write index files")
 	return cmd
 }

@@ -31,13 +31,15 @@ func (q *request) stream() *stream { return &stream{q: q, next: time.Now().Add(p
 
 // tick gives what there is by now, if it is time to.
 func (s *stream) tick(progress float64, result func() any) error {
-	if time.Now().Before(s.next) {
+	begun := time.Now()
+	if begun.Before(s.next) {
 		return nil
 	}
 	if err := s.write(part{progress, result()}); err != nil {
 		return err
 	}
-	s.next = time.Now().Add(partEvery)
+	// Parts of large answers cost much: they may take a tenth of the time.
+	s.next = time.Now().Add(max(partEvery, 9*time.Since(begun)))
 	return nil
 }
 

@@ -16,6 +16,10 @@ import (
 // maxRows is how many rows of a view are given unless asked for otherwise.
 const maxRows = 1000
 
+// maxTableRows is how many rows a view tells apart; events of others are counted as left out.
+// A row takes up to 1 KiB, and tables of several parts are there at the same time.
+const maxTableRows = 100_000
+
 // step is a view on the way to the one at hand and the row that was chosen in it.
 type step struct {
 	View  string `json:"view"`
@@ -144,7 +148,7 @@ func seconds(x *question) float64 {
 
 // table compiles a view.
 func (a *asked) table() (*view.Table, error) {
-	t, err := view.New(a.path.View(), view.Options{Filter: a.path.Condition(), Depth: a.path.Depth(), Containers: a.containers})
+	t, err := view.New(a.path.View(), view.Options{Filter: a.path.Condition(), Depth: a.path.Depth(), Containers: a.containers, MaxRows: maxTableRows})
 	var fe *filter.Error
 	switch {
 	case err == nil:

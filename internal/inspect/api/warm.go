@@ -50,7 +50,7 @@ func (s *Server) warm(ctx context.Context, id int, r *recording.Recording) error
 		if err != nil {
 			return err
 		}
-		t, err := view.New(v, view.Options{Containers: true})
+		t, err := view.New(v, view.Options{Containers: true, MaxRows: maxTableRows})
 		if err != nil {
 			return err
 		}

@@ -21,6 +21,8 @@ type live struct {
 	last   *hostNow
 	read   time.Time
 	users  map[uint32]string
+	// What processes had used at the last look, by their numbers.
+	used map[int64]uint64
 }
 
 func newLive(containers func(id string, t host.ContainerType) *host.Container) (*live, error) {
@@ -63,6 +65,9 @@ type runContainer struct {
 	Labels     []string `json:"labels,omitempty"` // NAME=value, sorted
 	Processes  int      `json:"processes"`
 	Memory     int64    `json:"memory"` // bytes that its processes hold, shared pages counted for each
+	// CPU is the share of a processor in percent that its processes had since the last look, 200 for two processors.
+	CPU   float64 `json:"cpu"`
+	Since uint64  `json:"since,omitempty"` // start of its first process, ns since the epoch
 }
 
 type runProcess struct {
@@ -76,6 +81,7 @@ type runProcess struct {
 	User      string   `json:"user,omitempty"`
 	Start     uint64   `json:"start,omitempty"` // ns since the epoch
 	Memory    int64    `json:"memory"`          // resident bytes
+	CPU       float64  `json:"cpu"`             // percent of a processor since the last look
 	Container string   `json:"container,omitempty"`
 }
 
@@ -110,7 +116,7 @@ func (l *live) now() (*hostNow, error) {
 		return nil, err
 	}
 	out := &hostNow{Time: time.Now(), Host: l.reader.Machine().Hostname, Containers: []runContainer{}, Processes: []runProcess{}}
-	by := map[string]*runContainer{}
+	by, used := map[string]*runContainer{}, map[int64]uint64{}
 	for _, pid := range pids {
 		t, err := l.reader.Thread(pid, pid)
 		if err != nil {
@@ -120,8 +126,12 @@ func (l *live) now() (*hostNow, error) {
 			out.LeftOut++
 			continue
 		}
-		out.Processes = append(out.Processes, l.process(t, by))
+		p := l.process(t)
+		p.CPU, used[pid] = l.share(pid, out.Time)
+		l.count(&p, t, by)
+		out.Processes = append(out.Processes, p)
 	}
+	l.used = used
 	for _, c := range by {
 		out.Containers = append(out.Containers, *c)
 	}
@@ -130,8 +140,22 @@ func (l *live) now() (*hostNow, error) {
 	return out, nil
 }
 
-// process describes a process and counts it for its container.
-func (l *live) process(t *event.ThreadInfo, by map[string]*runContainer) runProcess {
+// share returns how much of a processor the process had since the last look, in percent, and what it used in all.
+func (l *live) share(pid int64, now time.Time) (float64, uint64) {
+	u, err := l.reader.Usage(pid, 0)
+	if err != nil {
+		return 0, 0
+	}
+	sum := u.User + u.System
+	before, ok := l.used[pid]
+	if took := now.Sub(l.read); ok && took > 0 && sum >= before {
+		return 100 * float64(sum-before) / float64(took), sum
+	}
+	return 0, sum
+}
+
+// process describes a process.
+func (l *live) process(t *event.ThreadInfo) runProcess {
 	p := runProcess{
 		PID: t.PID, PPID: t.PTID, VPID: t.VPID, Name: t.Comm, Exe: t.ExePath, UID: t.UID, User: l.users[t.UID], Start: t.StartTime, Memory: int64(t.VMRSS) << 10,
 	}
@@ -140,9 +164,14 @@ func (l *live) process(t *event.ThreadInfo, by map[string]*runContainer) runProc
 			p.Args = append(p.Args, strings.ToValidUTF8(a[:min(len(a), maxArgument)], "\ufffd"))
 		}
 	}
+	return p
+}
+
+// count counts a process for its container, if it runs in one.
+func (l *live) count(p *runProcess, t *event.ThreadInfo, by map[string]*runContainer) {
 	id, _, typ, ok := host.ContainerFromCgroups(strings.Join(t.Cgroups, "\x00"))
 	if !ok {
-		return p
+		return
 	}
 	p.Container = id
 	c := by[id]
@@ -152,7 +181,10 @@ func (l *live) process(t *event.ThreadInfo, by map[string]*runContainer) runProc
 	}
 	c.Processes++
 	c.Memory += p.Memory
-	return p
+	c.CPU += p.CPU
+	if c.Since == 0 || p.Start != 0 && p.Start < c.Since {
+		c.Since = p.Start
+	}
 }
 
 func (l *live) container(id string, typ host.ContainerType) *runContainer {

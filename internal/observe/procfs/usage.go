@@ -12,7 +12,7 @@ type Usage struct {
 
 const pageSize = 4096
 
-// Usage reads what a thread has used. One that is gone gives ErrGone.
+// Usage reads what a thread has used, or a process if tid is 0. One that is gone gives ErrGone.
 func (r *Reader) Usage(pid, tid int64) (Usage, error) {
 	b, err := r.read(r.procPath(pid, tid, "stat", -1), 4096)
 	if err != nil {

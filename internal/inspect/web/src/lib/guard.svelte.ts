@@ -11,6 +11,8 @@ const ranks: Record<string, number> = { '': 0, viewer: 1, responder: 2, admin: 3
 class Guard {
   session: Session | null = $state(null)
   reveal = $state(false)
+  ended = $state(false) // somebody was logged in and is no more
+
 
   get on(): boolean {
     return this.session?.guard ?? false
@@ -65,9 +67,16 @@ export function live(changed: () => void): () => void {
       changed()
     }, 500)
   }
-  const source = new EventSource('/api/v1/alerts/stream')
-  for (const kind of ['alert', 'action', 'outcome', 'capture', 'note', 'closed', 'missed']) source.addEventListener(kind, note)
-  const timer = setInterval(note, 30_000)
+  let source: EventSource
+  const listen = () => {
+    source = new EventSource('/api/v1/alerts/stream')
+    for (const kind of ['alert', 'action', 'outcome', 'capture', 'note', 'closed', 'missed']) source.addEventListener(kind, note)
+  }
+  listen()
+  const timer = setInterval(() => {
+    if (source.readyState === EventSource.CLOSED) listen() // the browser gives up when guard is away for a while
+    note()
+  }, 30_000)
   return () => {
     source.close()
     clearInterval(timer)

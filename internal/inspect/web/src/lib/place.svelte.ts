@@ -28,6 +28,7 @@ export interface Place {
   capture: number // -1 for the one that in names, as long as it is not open
   in: string // INCIDENT/CAPTURE, where guard has the capture from
   incident: string
+  container: string // whose incidents are listed
   filter: string
   from: number // ns, 0 for the start
   to: number // ns, 0 for the end
@@ -45,7 +46,7 @@ export interface Place {
 }
 
 const start: Place = {
-  tab: 'overview', capture: 0, in: '', incident: '', filter: '', from: 0, to: 0, view: '', path: [], sort: -1, desc: true,
+  tab: 'overview', capture: 0, in: '', incident: '', container: '', filter: '', from: 0, to: 0, view: '', path: [], sort: -1, desc: true,
   event: 0, key: '', search: '', tiles: [], other: -1, from2: 0, to2: 0,
 }
 
@@ -66,6 +67,7 @@ function read(): Place {
     capture: q.get('in') ? -1 : number(q.get('capture'), 0),
     in: q.get('in') ?? '',
     incident: q.get('incident') ?? '',
+    container: q.get('container') ?? '',
     filter: q.get('filter') ?? '',
     from: number(q.get('from'), 0),
     to: number(q.get('to'), 0),
@@ -88,7 +90,10 @@ export function linkTo(p: Place): string {
   const put = (k: string, v: string | number, usual: string | number) => {
     if (v !== usual) q.set(k, typeof v === 'number' ? (v > 2 ** 53 ? BigInt(Math.round(v)).toString() : String(v)) : v)
   }
-  if (p.tab === 'incidents') put('incident', p.incident, '')
+  if (p.tab === 'incidents') {
+    put('incident', p.incident, '')
+    put('container', p.container, '')
+  }
   // The number of a capture of guard's holds only until it ends; what it is of lasts.
   if (p.in) q.set('in', p.in)
   else put('capture', Math.max(0, p.capture), 0)
