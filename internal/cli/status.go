@@ -34,7 +34,7 @@ func newStatusCommand() *cobra.Command {
 		Use:   "status",
 		Short: "How the guard of this host is",
 		Long: `Tell what guard watches, what it sees, loses and costs, how outputs and policies are, and the last incidents.
-The exit code is 3 if guard runs and does not detect what happens.`,
+The exit code is 0 while detection works, 3 if guard runs and does not detect what happens, 1 if it does not run or may not be asked.`,
 		Example: "  rollcage status\n  rollcage status -o json",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
