@@ -78,8 +78,8 @@ func openPending(path string) (*pending, error) {
 		err = json.Unmarshal(b, &list)
 	}
 	if err != nil {
-		aside := path + "." + time.Now().UTC().Format("20060102T150405.000000000Z") + ".bad"
-		if rerr := os.Rename(path, aside); rerr != nil {
+		aside, rerr := disk.SetAside(path)
+		if rerr != nil {
 			return nil, fmt.Errorf("%s: %w; it cannot be set aside either: %w", path, err, rerr)
 		}
 		p.aside = fmt.Errorf("%s cannot be read and is now %s: %w", path, aside, err)

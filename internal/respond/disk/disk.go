@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 )
 
 // Replace puts a file with the data at path, for its owner alone. After a
@@ -43,4 +44,10 @@ func SyncDir(path string) error {
 	}
 	defer d.Close()
 	return d.Sync()
+}
+
+// SetAside renames a file that cannot be read to a name of its own beside it, which it returns, so that another can take its place.
+func SetAside(path string) (string, error) {
+	aside := path + "." + time.Now().UTC().Format("20060102T150405.000000000Z") + ".bad"
+	return aside, os.Rename(path, aside)
 }

@@ -140,7 +140,8 @@ func (g *Guard) open() (err error) {
 	if g.mail, err = openPost(dir(outboxName), dir(notifyName), g.opts.Outputs, g.log); err != nil {
 		return err
 	}
-	if err := g.opts.Policies.KeepModes(dir(modesName)); err != nil {
+	unknown, err := keepModes(g.opts.Policies, dir(modesName))
+	if err != nil {
 		return err
 	}
 	g.policies.Store(g.opts.Policies)
@@ -156,6 +157,7 @@ func (g *Guard) open() (err error) {
 	}
 	g.places = newPlaces(g)
 	g.forgotten(g.runner.Aside())
+	g.disarmed(unknown)
 	g.fast = newFast(g)
 	g.lanes = newLanes(g)
 	if g.agent, err = agent.New(g.opts.Source, g.opts.Rules, g.intake, agent.Options{

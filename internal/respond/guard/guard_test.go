@@ -166,11 +166,14 @@ func newTestGuard(t *testing.T, h *fakeHost, o Options) *Guard {
 	if o.Rules, err = agent.NewRules(e, alert.FormatterOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	policies, problems := policy.Load([]rule.File{{Name: "p.yaml", Data: []byte(testPolicies)}})
-	if policy.Failed(problems) {
-		t.Fatal(problems)
+	if o.Policies == nil {
+		policies, problems := policy.Load([]rule.File{{Name: "p.yaml", Data: []byte(testPolicies)}})
+		if policy.Failed(problems) {
+			t.Fatal(problems)
+		}
+		o.Policies = policies
 	}
-	o.Policies, o.Source, o.Log, o.CanaryEvery = policies, h, quiet, time.Hour
+	o.Source, o.Log, o.CanaryEvery = h, quiet, time.Hour
 	if o.State == "" {
 		o.State = t.TempDir()
 	}
@@ -356,6 +359,29 @@ func TestGuardStartsWithoutWhatIsToBeUndoneAndSaysSo(t *testing.T) {
 		if a := all.next(t); a.Rule != want {
 			t.Errorf("got %s, want %s", a.Rule, want)
 		}
+	}
+}
+
+func TestGuardStartsWithoutModesMonitorsAndSaysSo(t *testing.T) {
+	policies, problems := policy.Load([]rule.File{{Name: "p.yaml", Data: []byte("- policy: Acts\n  mode: enforce\n  actions: [{run: \"true\"}]\n")}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	h, all, state := newFakeHost(), newCollected("all"), t.TempDir()
+	if err := os.WriteFile(filepath.Join(state, modesName), []byte(`{"Acts": "mon`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := newTestGuard(t, h, Options{State: state, Policies: policies, Outputs: Outputs{All: []alert.Output{all}, Names: []string{"all"}}})
+	defer run(t, g)()
+	if a := all.next(t); a.Rule != DisarmedRule || a.Priority != rule.Critical {
+		t.Errorf("%+v", a)
+	}
+	if m := g.Policies().Find("Acts").Mode(); m != policy.Monitor {
+		t.Errorf("the policy is in mode %v", m)
+	}
+	// The next start knows it.
+	if err := policies.KeepModes(filepath.Join(state, modesName)); err != nil || policies.Find("Acts").Mode() != policy.Monitor {
+		t.Errorf("then it is in mode %v: %v", policies.Find("Acts").Mode(), err)
 	}
 }
 

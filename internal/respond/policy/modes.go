@@ -77,6 +77,18 @@ func (s *Set) SetMode(name string, m Mode) error {
 	return nil
 }
 
+// Disarm switches every policy to Monitor, and has that last as SetMode does.
+func (s *Set) Disarm() error {
+	for _, p := range s.Policies {
+		if p.Mode() != Monitor {
+			if err := s.SetMode(p.Name, Monitor); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (s *Set) names() (names []string) {
 	for _, p := range s.Policies {
 		names = append(names, p.Name)
