@@ -31,10 +31,24 @@ type BoxOptions struct {
 	// that are at that path now.
 	Ports map[uint16]int
 	Files map[string]int
-	// Cgroups limits the box to what is done in these cgroups and all below them, by their ids (inodes) in the
-	// hierarchy of version 2. nil is no limit.
-	Cgroups []uint64
+	// Scope limits the box to some cgroups; nil is no limit.
+	Scope *BoxScope
 }
+
+// BoxScope says where the box records. Of the cgroups above a process, with its own, the nearest one that is named decides.
+type BoxScope struct {
+	// Cgroups says whether what is done in a cgroup, and in all below it, is recorded, by the ids that CgroupFinder tells.
+	Cgroups map[uint64]bool
+	// Rest says whether everything else is.
+	Rest bool
+}
+
+// The limits of what a box can tell apart.
+const (
+	MaxBoxPorts   = 16 // MAX_BOX_PORTS in bpf/box.h
+	MaxBoxFiles   = 1024
+	MaxBoxCgroups = 16384
+)
 
 // BoxSnaplens are numbers of bytes.
 type BoxSnaplens struct{ File, Inet, Unix, Pipe, Other int }
@@ -93,73 +107,133 @@ func openBox(k *kernelSide, o *BoxOptions, clock func() uint64) (*BlackBox, erro
 			used: (*atomic.Uint64)(unsafe.Pointer(&s.Used)), data: s.Data[:],
 		})
 	}
-	if err := errors.Join(b.setLengths(o), b.SetScope(o.Cgroups)); err != nil {
+	if err := errors.Join(b.Cut(MaxSnaplen), b.SetLengths(o.Snaplens, o.Ports, o.Files), b.SetScope(o.Scope)); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	b.since = clock()
 	return b, nil
 }
 
-func (b *BlackBox) setLengths(o *BoxOptions) error {
+// SetLengths replaces BoxOptions.Snaplens, Ports and Files, from the next call on. A file that cannot be found is an error,
+// and all else holds.
+func (b *BlackBox) SetLengths(s BoxSnaplens, byPort map[uint16]int, byFile map[string]int) error {
 	limit := func(n int) uint32 { return uint32(max(0, min(n, MaxSnaplen))) }
-	s := o.Snaplens
 	lens := [bpfBoxClassBOX_CLASSES]uint32{
 		bpfBoxClassBOX_FILE: limit(s.File), bpfBoxClassBOX_INET: limit(s.Inet), bpfBoxClassBOX_UNIX: limit(s.Unix),
 		bpfBoxClassBOX_PIPE: limit(s.Pipe), bpfBoxClassBOX_OTHER: limit(s.Other),
 	}
-	var ports [16]bpfBoxPort // MAX_BOX_PORTS in bpf/box.h
-	if len(o.Ports) > len(ports) {
-		return fmt.Errorf("the black box can treat %d ports in their own way, not %d", len(ports), len(o.Ports))
+	var ports [MaxBoxPorts]bpfBoxPort
+	if len(byPort) > len(ports) {
+		return fmt.Errorf("the black box can treat %d ports in their own way, not %d", len(ports), len(byPort))
 	}
 	i := 0
-	for port, n := range o.Ports {
+	for port, n := range byPort {
 		ports[i] = bpfBoxPort{Port: uint32(port), Snaplen: limit(n)}
 		i++
 	}
-	for path, n := range o.Files {
-		var st unix.Stat_t
-		if err := unix.Stat(path, &st); err != nil {
-			return fmt.Errorf("find %s for the black box: %w", path, err)
+	var errs []error
+	files := map[bpfBoxFile]uint32{}
+	for path, n := range byFile {
+		key, err := boxFile(path)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("find %s for the black box: %w", path, err))
+			continue
 		}
-		dev := unix.Minor(st.Dev)&0xff | unix.Major(st.Dev)<<8 | unix.Minor(st.Dev)&^0xff<<12
-		if err := b.k.objs.BoxFiles.Put(&bpfBoxFile{Ino: st.Ino, Dev: dev}, limit(n)); err != nil {
-			return fmt.Errorf("choose %s for the black box: %w", path, err)
-		}
+		files[key] = limit(n)
 	}
 	hasFiles := uint8(0)
-	if len(o.Files) > 0 {
+	if len(files) > 0 {
 		hasFiles = 1
 	}
-	return errors.Join(b.k.objs.BoxSnaplens.Set(lens), b.k.objs.BoxPorts.Set(ports), b.k.objs.BoxHasFiles.Set(hasFiles))
-}
-
-// SetScope limits the box to cgroups, see BoxOptions.Cgroups. What it has stays.
-func (b *BlackBox) SetScope(cgroups []uint64) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var gone []uint64
-	var id uint64
-	var one uint8
-	for it := b.k.objs.BoxCgroups.Iterate(); it.Next(&id, &one); {
-		if !slices.Contains(cgroups, id) {
-			gone = append(gone, id)
+	if b.mem == nil {
+		return errBoxClosed
+	}
+	o := &b.k.objs
+	return errors.Join(append(errs, replaceEntries(o.BoxFiles, files), o.BoxSnaplens.Set(lens), o.BoxPorts.Set(ports), o.BoxHasFiles.Set(hasFiles))...)
+}
+
+// boxFile returns what the programs know the file at a path by.
+func boxFile(path string) (f bpfBoxFile, err error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return f, err
+	}
+	return bpfBoxFile{Ino: st.Ino, Dev: unix.Minor(st.Dev)&0xff | unix.Major(st.Dev)<<8 | unix.Minor(st.Dev)&^0xff<<12}, nil
+}
+
+// Values of enum box_verdict in bpf/box.h.
+const (
+	boxRecorded = 1
+	boxLeftOut  = 2
+)
+
+// SetScope replaces BoxOptions.Scope; nil is no limit. What the box has stays. What is in the scope before and after is recorded meanwhile.
+func (b *BlackBox) SetScope(s *BoxScope) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mem == nil {
+		return errBoxClosed
+	}
+	o := &b.k.objs
+	if s == nil {
+		return o.BoxScoped.Set(uint8(0))
+	}
+	verdicts := map[uint64]uint8{}
+	for id, in := range s.Cgroups {
+		verdicts[id] = boxLeftOut
+		if in {
+			verdicts[id] = boxRecorded
 		}
 	}
-	for _, id := range cgroups {
-		if err := b.k.objs.BoxCgroups.Put(id, uint8(1)); err != nil {
-			return fmt.Errorf("record cgroup %d: %w", id, err)
+	rest := uint8(0)
+	if s.Rest {
+		rest = 1
+	}
+	// First what is recorded newly, last what is not any more.
+	for id, v := range verdicts {
+		if err := o.BoxCgroups.Put(id, v); err != nil {
+			return fmt.Errorf("record cgroup %d or leave it out: %w", id, err)
 		}
 	}
-	for _, id := range gone {
-		if err := b.k.objs.BoxCgroups.Delete(id); err != nil {
-			return fmt.Errorf("record cgroup %d no more: %w", id, err)
-		}
+	err := errors.Join(o.BoxRest.Set(rest), o.BoxScoped.Set(uint8(1)), replaceEntries(o.BoxCgroups, verdicts))
+	if err != nil {
+		return fmt.Errorf("tell the kernel what the black box records: %w", err)
 	}
-	scoped := uint8(0)
-	if cgroups != nil {
-		scoped = 1
+	return nil
+}
+
+// Cut bounds how much data is kept of a call, whatever SetLengths says before or after it. The bound is MaxSnaplen at the beginning.
+func (b *BlackBox) Cut(most int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mem == nil {
+		return errBoxClosed
 	}
-	return b.k.objs.BoxScoped.Set(scoped)
+	return b.k.objs.BoxMost.Set(uint32(max(0, min(most, MaxSnaplen))))
+}
+
+// Pause stops recording, or goes on, whatever SetScope says. What the box has stays, and it does not know of the time in between: to it,
+// nothing happened then.
+func (b *BlackBox) Pause(on bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.mem == nil {
+		return errBoxClosed
+	}
+	paused := uint8(0)
+	if on {
+		paused = 1
+	}
+	return b.k.objs.BoxPaused.Set(paused)
+}
+
+// Size returns the memory of the box in bytes, that of all CPUs together.
+func (b *BlackBox) Size() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.segments) * segmentFull
 }
 
 // Recording is what a black box had when it was read, in order of time.

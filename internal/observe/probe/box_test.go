@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -123,39 +124,129 @@ func TestABoxThatIsFullHasTheNewest(t *testing.T) {
 }
 
 func TestTheBoxKeepsToItsCgroups(t *testing.T) {
-	p := openProbe(t, Options{Box: &BoxOptions{Cgroups: []uint64{math.MaxUint64}}})
-	if err := sceneCommand("flood").Run(); err != nil {
+	own := ownCgroup(t)
+	p := openProbe(t, Options{Box: &BoxOptions{Scope: &BoxScope{}}})
+	go consume(p)
+	for _, c := range []struct {
+		name  string
+		scope *BoxScope
+		want  bool
+	}{
+		{"none", &BoxScope{}, false},
+		{"another one", &BoxScope{Cgroups: map[uint64]bool{math.MaxUint64: true}}, false},
+		{"our own", &BoxScope{Cgroups: map[uint64]bool{own: true}}, true},
+		{"all but our own", &BoxScope{Cgroups: map[uint64]bool{own: false}, Rest: true}, false},
+		{"all but another one", &BoxScope{Cgroups: map[uint64]bool{math.MaxUint64: false}, Rest: true}, true},
+		{"everywhere", nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			before := uint64(time.Now().UnixNano())
+			if err := p.BlackBox().SetScope(c.scope); err != nil {
+				t.Fatal(err)
+			}
+			n := floodRecorded(t, p.BlackBox(), before)
+			if c.want && n < floodSize/2 || !c.want && n > 0 {
+				t.Errorf("%d events, want some: %v", n, c.want)
+			}
+		})
+	}
+}
+
+// floodRecorded runs a flood and returns how many of its events the box has.
+func floodRecorded(t *testing.T, b *BlackBox, since uint64) int {
+	t.Helper()
+	cmd := sceneCommand("flood")
+	if err := cmd.Run(); err != nil {
 		t.Fatal(err)
 	}
-	rec, err := p.BlackBox().Read(0)
-	if err != nil || rec.Len() > 0 {
-		t.Errorf("%d events of a cgroup that does not exist, %v", rec.Len(), err)
-	}
-	if err := p.BlackBox().SetScope([]uint64{ownCgroup(t)}); err != nil {
+	rec, err := b.Read(since)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := sceneCommand("flood").Run(); err != nil {
+	n := 0
+	var ev event.Event
+	for rec.Next(&ev) == nil {
+		if ev.TID() == int64(cmd.Process.Pid) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAPausedBoxRecordsNothingWhateverItsScope(t *testing.T) {
+	p := openProbe(t, Options{Box: &BoxOptions{}})
+	go consume(p)
+	b := p.BlackBox()
+	if err := errors.Join(b.Pause(true), b.SetScope(nil)); err != nil {
 		t.Fatal(err)
 	}
-	if rec, err = p.BlackBox().Read(0); err != nil || rec.Len() < floodSize/2 {
-		t.Errorf("%d events of our own cgroup, %v", rec.Len(), err)
+	if n := floodRecorded(t, b, 0); n > 0 {
+		t.Errorf("%d events while it is paused", n)
+	}
+	if err := b.Pause(false); err != nil {
+		t.Fatal(err)
+	}
+	if n := floodRecorded(t, b, 0); n < floodSize/2 {
+		t.Errorf("%d events when it goes on", n)
+	}
+}
+
+func TestDataIsCutWhateverLengthsAreSetLater(t *testing.T) {
+	chosen := t.TempDir() + "/chosen"
+	check(os.WriteFile(chosen, nil, 0o600))
+	t.Setenv("ROLLCAGE_CHOSEN", chosen)
+	var in event.Interest
+	in.AddSyscalls("write", "sendto")
+	p := openProbe(t, Options{Box: &BoxOptions{Interest: in}})
+	b := p.BlackBox()
+	for _, most := range []int{80, 0, MaxSnaplen} {
+		before := uint64(time.Now().UnixNano())
+		files := map[string]int{chosen: 250, "/no/such/file": 1}
+		if err := b.Cut(most); err != nil {
+			t.Fatal(err)
+		}
+		if err := b.SetLengths(BoxSnaplens{File: 10, Inet: 100, Pipe: 200}, nil, files); !errors.Is(err, unix.ENOENT) {
+			t.Errorf("a file that is not there: %v", err)
+		}
+		sc, _ := playAndWatchWith(t, p, scene{name: "writes for the box"})
+		rec, err := b.Read(before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var ev event.Event
+		var got []int
+		for rec.Next(&ev) == nil {
+			if ev.TID() == int64(sc.TID) && ev.Type() == event.SYSCALL_WRITE_X {
+				got = append(got, len(ev.Param(1)))
+			}
+		}
+		want := []int{min(10, most), min(250, most), min(200, most)}
+		if len(got) < 3 || !slices.Equal(got[:3], want) {
+			t.Errorf("cut at %d: %v bytes, want %v", most, got, want)
+		}
 	}
 }
 
 // ownCgroup returns the id of the cgroup that the test runs in.
 func ownCgroup(t *testing.T) uint64 {
-	root := cgroupRoot(t)
-	for line := range strings.Lines(string(must(os.ReadFile("/proc/self/cgroup")))) {
-		if path, ok := strings.CutPrefix(strings.TrimSpace(line), "0::"); ok {
-			var st unix.Stat_t
-			if err := unix.Stat(root+path, &st); err != nil {
-				t.Skip(err)
-			}
-			return st.Ino
-		}
+	f, err := NewCgroupFinder()
+	if err != nil {
+		t.Skip(err)
 	}
-	t.Skip("no cgroup v2")
-	return 0
+	var cgroups []string
+	for line := range strings.Lines(string(must(os.ReadFile("/proc/self/cgroup")))) {
+		part := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		controllers := part[1]
+		if controllers == "" {
+			controllers = "unified"
+		}
+		cgroups = append(cgroups, controllers+"="+part[2])
+	}
+	id, err := f.ID(f.Path(cgroups))
+	if err != nil {
+		t.Skip(err)
+	}
+	return id
 }
 
 // segmentWith makes a segment with an event at each time.

@@ -383,7 +383,10 @@ const (
 	bpfProgTaskNewtask      = "task_newtask"
 	bpfVarBootEpoch         = "boot_epoch"
 	bpfVarBoxHasFiles       = "box_has_files"
+	bpfVarBoxMost           = "box_most"
+	bpfVarBoxPaused         = "box_paused"
 	bpfVarBoxPorts          = "box_ports"
+	bpfVarBoxRest           = "box_rest"
 	bpfVarBoxScoped         = "box_scoped"
 	bpfVarBoxSegmentsEach   = "box_segments_each"
 	bpfVarBoxSnaplens       = "box_snaplens"
@@ -502,7 +505,10 @@ type bpfMapSpecs struct {
 type bpfVariableSpecs struct {
 	BootEpoch       *ebpf.VariableSpec `ebpf:"boot_epoch"`
 	BoxHasFiles     *ebpf.VariableSpec `ebpf:"box_has_files"`
+	BoxMost         *ebpf.VariableSpec `ebpf:"box_most"`
+	BoxPaused       *ebpf.VariableSpec `ebpf:"box_paused"`
 	BoxPorts        *ebpf.VariableSpec `ebpf:"box_ports"`
+	BoxRest         *ebpf.VariableSpec `ebpf:"box_rest"`
 	BoxScoped       *ebpf.VariableSpec `ebpf:"box_scoped"`
 	BoxSegmentsEach *ebpf.VariableSpec `ebpf:"box_segments_each"`
 	BoxSnaplens     *ebpf.VariableSpec `ebpf:"box_snaplens"`
@@ -610,7 +616,10 @@ func (m *bpfMaps) Close() error {
 type bpfVariables struct {
 	BootEpoch       *ebpf.Variable `ebpf:"boot_epoch"`
 	BoxHasFiles     *ebpf.Variable `ebpf:"box_has_files"`
+	BoxMost         *ebpf.Variable `ebpf:"box_most"`
+	BoxPaused       *ebpf.Variable `ebpf:"box_paused"`
 	BoxPorts        *ebpf.Variable `ebpf:"box_ports"`
+	BoxRest         *ebpf.Variable `ebpf:"box_rest"`
 	BoxScoped       *ebpf.Variable `ebpf:"box_scoped"`
 	BoxSegmentsEach *ebpf.Variable `ebpf:"box_segments_each"`
 	BoxSnaplens     *ebpf.Variable `ebpf:"box_snaplens"`

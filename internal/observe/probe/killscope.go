@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CgroupFinder finds the ids of Kill.Cgroups. The kernel looks at one hierarchy: that of the memory controller where that is one of version 1,
+// CgroupFinder finds the ids of Kill.Cgroups and BoxScope. The kernel looks at one hierarchy: that of the memory controller where that is one of version 1,
 // else the one of version 2.
 type CgroupFinder struct {
 	controller string // as the cgroups of events name it

@@ -49,10 +49,15 @@ struct {
 
 const volatile u32 box_segments_each;
 
-// The cgroups that are recorded, with all below them, by the id of version 2.
+// Whether a cgroup is recorded, with all below it up to others that are here, by the id in the hierarchy of container_cgroup.
+enum box_verdict {
+	BOX_RECORDED = 1,
+	BOX_LEFT_OUT = 2,
+};
+
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 16384);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, u64);
 	__type(value, u8);
@@ -75,20 +80,35 @@ struct {
 
 const volatile bool has_box;
 
-u8 box_scoped; // only the cgroups in the map
+u8 box_scoped; // the map says what is recorded
+u8 box_rest;   // whether that is what the map says nothing about
+u8 box_paused;
+u32 box_most; // bytes of data, whatever the lengths say
 u32 box_snaplens[BOX_CLASSES];
 struct box_port box_ports[MAX_BOX_PORTS]; // port 0 is the end
 u8 box_has_files;
 
 #define MAX_CGROUP_LEVEL 16
 
-// The helpers that tell the cgroups of the running task are not there for programs of 5.10, so the way up is walked.
-
-static __always_inline struct kernfs_node *current_cgroup(void)
+// container_cgroup returns the running task's cgroup that tells its container: of the memory controller where that has a hierarchy
+// of version 1, else the one of version 2. The helpers that tell cgroups are not there for programs of 5.10, so the way up is walked.
+static __always_inline struct kernfs_node *container_cgroup(void)
 {
-	struct task_struct *task = current_task();
+	struct css_set *set = BPF_CORE_READ(current_task(), cgroups);
+	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
 
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn);
+	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
+		struct cgroup_subsys_state *css = NULL;
+		struct cgroup *memory;
+
+		bpf_probe_read_kernel(&css, sizeof(css),
+				      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
+					      8 * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
+		memory = BPF_CORE_READ(css, cgroup);
+		if (memory && BPF_CORE_READ(memory, root) != BPF_CORE_READ(cgroup, root))
+			cgroup = memory;
+	}
+	return BPF_CORE_READ(cgroup, kn);
 }
 
 static __always_inline struct kernfs_node *cgroup_above(struct kernfs_node *node)
@@ -99,26 +119,28 @@ static __always_inline struct kernfs_node *cgroup_above(struct kernfs_node *node
 	return BPF_CORE_READ(old, parent);
 }
 
-// in_scope reports whether the running task is in a cgroup that is recorded, or below one. Verified once.
+// in_scope reports whether the running task is in a cgroup that is recorded. Verified once.
 __noinline int in_scope(void)
 {
-	struct kernfs_node *node = current_cgroup();
+	struct kernfs_node *node = container_cgroup();
+	u8 *verdict;
 	u64 id;
 	int i;
 
 	for (i = 0; i < MAX_CGROUP_LEVEL && node; i++) {
 		id = BPF_CORE_READ(node, id);
-		if (bpf_map_lookup_elem(&box_cgroups, &id))
-			return 1;
+		verdict = bpf_map_lookup_elem(&box_cgroups, &id);
+		if (verdict)
+			return *verdict == BOX_RECORDED;
 		node = cgroup_above(node);
 	}
-	return 0;
+	return box_rest;
 }
 
 // in_box reports whether what the running task does is recorded.
 static __always_inline bool in_box(void)
 {
-	return has_box && (!box_scoped || in_scope());
+	return has_box && !box_paused && (!box_scoped || in_scope());
 }
 
 static __always_inline u32 port_snaplen(struct sock *sk, u32 len)
@@ -149,8 +171,8 @@ static __always_inline u32 file_snaplen(struct inode *inode, u32 len)
 	return other ? *other : len;
 }
 
-// box_snaplen returns how much data is kept of a call on that descriptor. Verified once.
-__noinline int box_snaplen(s64 fd)
+// wanted_snaplen returns how much data is to be kept of a call on that descriptor.
+static __always_inline u32 wanted_snaplen(s64 fd)
 {
 	struct file *file = file_of(fd);
 	struct inode *inode;
@@ -174,6 +196,14 @@ __noinline int box_snaplen(s64 fd)
 			return port_snaplen(sk, box_snaplens[BOX_INET]);
 	}
 	return box_snaplens[BOX_OTHER];
+}
+
+// box_snaplen returns how much data is kept of a call on that descriptor. Verified once.
+__noinline int box_snaplen(s64 fd)
+{
+	u32 len = box_most ? wanted_snaplen(fd) : 0;
+
+	return len < box_most ? len : box_most;
 }
 
 // segment_of returns the segment with a number of this CPU.

@@ -111,34 +111,13 @@ struct {
 
 u8 has_kills;
 
-// kill_cgroup returns the id of the running task's cgroup: of the memory controller where that has a hierarchy of version 1, else in
-// the one of version 2.
-static __always_inline u64 kill_cgroup(void)
-{
-	struct css_set *set = BPF_CORE_READ(current_task(), cgroups);
-	struct cgroup *cgroup = BPF_CORE_READ(set, dfl_cgrp);
-
-	if (bpf_core_enum_value_exists(enum cgroup_subsys_id, memory_cgrp_id)) {
-		struct cgroup_subsys_state *css = NULL;
-		struct cgroup *memory;
-
-		bpf_probe_read_kernel(&css, sizeof(css),
-				      (void *)set + bpf_core_field_offset(struct css_set, subsys) +
-					      8 * bpf_core_enum_value(enum cgroup_subsys_id, memory_cgrp_id));
-		memory = BPF_CORE_READ(css, cgroup);
-		if (memory && BPF_CORE_READ(memory, root) != BPF_CORE_READ(cgroup, root))
-			cgroup = memory;
-	}
-	return BPF_CORE_READ(cgroup, kn, id);
-}
-
 // strike sends the signal if the process is in one of the cgroups, and notes that.
 static __always_inline bool strike(struct scratch *s, struct kill *kill)
 {
 	struct kill_scope scope = {.scope = kill->scope};
 
 	if (kill->scope) {
-		scope.cgroup = kill_cgroup();
+		scope.cgroup = BPF_CORE_READ(container_cgroup(), id);
 		if (!bpf_map_lookup_elem(&kill_scopes, &scope))
 			return false;
 	}
