@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,6 +30,7 @@ import (
 	"rollcage/internal/respond/disk"
 	"rollcage/internal/respond/guard"
 	"rollcage/internal/respond/guard/control"
+	"rollcage/internal/respond/policy"
 )
 
 // Where guard is unless it is said otherwise.
@@ -56,6 +58,7 @@ type guardOptions struct {
 	confine  bool
 	nice     int
 	config   string
+	flags    *pflag.FlagSet // of these
 }
 
 func newGuardCommand() *cobra.Command {
@@ -90,6 +93,7 @@ func newGuardOptions() *guardOptions {
 }
 
 func (o *guardOptions) addFlags(f *pflag.FlagSet) {
+	o.flags = f
 	o.Options.AddFlags(f)
 	_ = f.MarkHidden("read") // guard is for the live host
 	o.detect.addPathFlags(f)
@@ -99,8 +103,8 @@ func (o *guardOptions) addFlags(f *pflag.FlagSet) {
 	addPlaceFlags(f, &o.state, &o.run)
 	f.StringVar(&o.group, "socket-group", "", "let the members of the `GROUP` use the control socket, too; they can then do what guard can")
 	f.BoolVar(&o.dryRun, "dry-run", false, "touch nothing, whatever policies and people say, and record what would be done")
-	f.IntVar(&o.boxMB, "black-box", 64, "`MB` of memory in the kernel, of all CPUs together, for what happened before an alert; 0 for no black box and no captures")
-	f.DurationVar(&o.reach, "reach", time.Minute, "how far before an alert captures can begin at most, if the black box reaches so far")
+	f.IntVar(&o.boxMB, "black-box", 64, "`MB` of memory in the kernel, of all CPUs together, for what happened before an alert, whatever policies say; 0 for no black box and no captures")
+	f.DurationVar(&o.reach, "reach", time.Minute, "how far before an alert captures can begin at most, if the black box reaches so far, whatever policies say")
 	f.Int64Var(&o.memoryMB, "memory-limit", 512, "`MB` of memory of its own that guard may have before it sheds load; 0 for any")
 	f.Float64Var(&o.cpus, "cpu-limit", 1, "`CPUS` that may be busy with guard before it sheds load, as 0.5; 0 for any")
 	f.BoolVar(&o.watch, "watch-files", true, "load rules, policies and outputs again, without a gap, when files change; SIGHUP always does")
@@ -134,17 +138,35 @@ func rereadGuardOptions(cmd *cobra.Command) (*guardOptions, error) {
 }
 
 // boxOptions says what the black box keeps: what the rules want, everything that is read and written, and what is done to files and connections.
-func (o *guardOptions) boxOptions(wanted event.Interest) *probe.BoxOptions {
-	if o.boxMB <= 0 {
+func boxOptions(box policy.BlackBox, wanted event.Interest) *probe.BoxOptions {
+	if box.Size <= 0 {
 		return nil
 	}
 	for _, set := range []string{"io", "file", "net", "proc", "modifies_state"} {
 		wanted.AddSyscalls(event.SyscallSet(set)...)
 	}
 	return &probe.BoxOptions{
-		Size: o.boxMB << 20 / runtime.NumCPU(), Interest: wanted,
-		Snaplens: probe.BoxSnaplens{File: 256, Inet: 1024, Unix: 256, Pipe: 1024, Other: 1024},
+		Size: int(box.Size) / runtime.NumCPU(), Interest: wanted, Snaplens: box.Data, Ports: box.Ports, // files may be missing
 	}
+}
+
+// policySet reads the policies, with what flags say about the black box.
+func (o *guardOptions) policySet(stderr io.Writer) (*policy.Set, error) {
+	set, err := o.policies.valid(stderr)
+	if err != nil {
+		return nil, err
+	}
+	var size *int64
+	var reach *time.Duration
+	if o.flags.Changed("black-box") {
+		bytes := int64(max(0, o.boxMB)) << 20
+		size = &bytes
+	}
+	if o.flags.Changed("reach") {
+		reach = &o.reach
+	}
+	set.OverrideBox(size, reach)
+	return set, nil
 }
 
 func runGuard(ctx context.Context, stdout, stderr io.Writer, opts *guardOptions, reread func() (*guardOptions, error)) (err error) {
@@ -254,7 +276,7 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := o.policies.valid(stderr)
+	set, err := o.policySet(stderr)
 	if err != nil {
 		return nil, err
 	}
@@ -272,8 +294,14 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	if err := fastProblems(stderr, set, rules.Running()); err != nil {
 		return nil, err
 	}
-	o.Options.Box = o.boxOptions(rules.Interest())
+	o.Options.Box = boxOptions(set.Box(), rules.Interest())
 	var g *guard.Guard
+	var ready atomic.Pointer[guard.Guard] // cgroups are told of from the start of the probe on
+	o.OnCgroup = func(path string) {
+		if g := ready.Load(); g != nil {
+			g.CgroupMade(path)
+		}
+	}
 	o.OnKill = func(ev *event.Event, _ int) { g.Killed(ev) } // events come from Run on
 	src, p, err := o.OpenHost(rules.Interest())
 	if err != nil {
@@ -285,11 +313,12 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	}
 	g, err = guard.New(guard.Options{
 		State: o.state, Source: src, Box: box, Killer: p, Rules: rules, Policies: set, Outputs: outputs, Docker: docker, DryRun: o.dryRun,
-		Reach: o.reach, Budget: guard.Budget{Memory: o.memoryMB << 20, CPUs: o.cpus}, Watching: o.Describe(), Version: version, Runtimes: enginesOf(src),
+		Budget: guard.Budget{Memory: o.memoryMB << 20, CPUs: o.cpus}, Watching: o.Describe(), Version: version, Runtimes: enginesOf(src),
 	})
 	if err != nil {
 		return nil, errors.Join(err, src.Close())
 	}
+	ready.Store(g)
 	return &prepared{g, src, rules.Len()}, nil
 }
 

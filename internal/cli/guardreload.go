@@ -75,7 +75,7 @@ func (r *guardReloader) reload(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("rules: %w", err)) // told already
 	}
 	r.guard.RulesChanged()
-	set, err := opts.policies.valid(r.stderr)
+	set, err := opts.policySet(r.stderr)
 	if err == nil {
 		err = fastProblems(r.stderr, set, r.guard.Agent().Running())
 	}

@@ -268,6 +268,14 @@ func runPolicyExplain(w, stderr io.Writer, opts *policyExplainOptions) error {
 			fmt.Fprintf(w, "The container is protected: %s. Nothing is done to it.\n", why)
 		}
 	}
+	box := set.Box()
+	if why := box.Records(sc.Container, sc.Host); box.Size == 0 {
+		fmt.Fprintln(w, "There is no black box: its size is 0.")
+	} else if why != "" {
+		fmt.Fprintf(w, "The black box does not record it: %s.\n", why)
+	} else {
+		fmt.Fprintf(w, "The black box records it: %d MB, at most %v before an alert.\n", box.Size>>20, box.Reach)
+	}
 	return nil
 }
 

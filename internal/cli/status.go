@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"rollcage/internal/cli/usage"
+	"rollcage/internal/observe/probe"
 	"rollcage/internal/respond/guard"
 	"rollcage/internal/respond/guard/control"
 	"rollcage/internal/understand/runtime"
@@ -88,6 +89,15 @@ func printStatus(w io.Writer, s *guard.Status) error {
 		box = "off"
 	}
 	row("black box", "%s, %d captures taken, %d failed", box, s.Captures, s.Failed)
+	if s.BlackBox {
+		row("", "%s", boxText(&s.Box))
+	}
+	if s.Box.Restart != "" {
+		row("", "after a restart: %s", s.Box.Restart)
+	}
+	if s.Box.Error != "" {
+		row("", "ERROR: %s", s.Box.Error)
+	}
 	row("cost", "%d MB of memory%s, %.2f CPUs%s", s.Usage.Memory>>20, limitText(float64(s.Budget.Memory>>20), "%.0f MB"), s.Usage.CPUs, limitText(s.Budget.CPUs, "%.2f"))
 	if s.Shed != "" {
 		row("SHEDDING", "%s, since %s", s.Shed, s.ShedFrom.Local().Format(time.TimeOnly))
@@ -125,6 +135,18 @@ func runtimeRow(r *runtime.EngineState) string {
 		return ""
 	}
 	return fmt.Sprintf("%s: CANNOT BE ASKED since %s: %s", r.Name, r.Since.Local().Format(time.DateTime), r.Error)
+}
+
+// boxText says what the black box keeps.
+func boxText(b *guard.BoxStatus) string {
+	text := fmt.Sprintf("%d MB, at most %v before an alert, of %s", b.Size>>20, b.Reach, b.Scope)
+	if b.Cgroups > 0 {
+		text += fmt.Sprintf(" (%s)", plural(b.Cgroups, "cgroup"))
+	}
+	if b.Most < probe.MaxSnaplen {
+		text += fmt.Sprintf("; at most %d bytes of data", b.Most)
+	}
+	return text
 }
 
 func place(name, container, host string) string {

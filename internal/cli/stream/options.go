@@ -33,6 +33,8 @@ type Options struct {
 	Box *probe.BoxOptions
 	// OnKill is told of events for which the kernel sent a signal, see [probe.Options].
 	OnKill func(ev *event.Event, id int)
+	// OnCgroup is told of new cgroups, see [probe.Options].
+	OnCgroup func(path string)
 }
 
 // AddFlags adds the flags of the options.
@@ -69,8 +71,14 @@ func (o *Options) OpenHost(interest event.Interest) (event.Source, *probe.Probe,
 	}
 	catalog := runtime.NewCatalog(engines, slog.Default())
 	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments, Box: o.Box, OnKill: o.OnKill}
+	po.OnCgroup = o.OnCgroup
 	if len(engines) > 0 {
-		po.OnCgroup = catalog.Expect
+		po.OnCgroup = func(path string) {
+			if o.OnCgroup != nil {
+				o.OnCgroup(path)
+			}
+			catalog.Expect(path)
+		}
 	}
 	p, err := probe.Open(po)
 	if err != nil {

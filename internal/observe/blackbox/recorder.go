@@ -61,6 +61,13 @@ func New(box Box, live *host.State, o Options) *Recorder {
 	return r
 }
 
+// SetKeep changes Options.Keep. A longer one takes effect as time goes on.
+func (r *Recorder) SetKeep(keep time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.opt.Keep = keep
+}
+
 // Note takes down an event that was just applied to the state. Events that change nothing cost nothing.
 func (r *Recorder) Note(he *host.Event) {
 	if !host.Changes(he.Type()) {

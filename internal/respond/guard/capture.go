@@ -32,6 +32,7 @@ type captures struct {
 	store    *evidence.Store
 	recorder *atomic.Pointer[blackbox.Recorder]
 	clock    *atomic.Pointer[host.Clock] // of the events
+	shed     func() string               // what is not recorded as load is shed
 	log      *slog.Logger
 	rush     chan struct{} // closed when guard ends
 
@@ -56,8 +57,8 @@ type job struct {
 	err  error
 }
 
-func newCaptures(dir string, store *evidence.Store, rec *atomic.Pointer[blackbox.Recorder], clock *atomic.Pointer[host.Clock], log *slog.Logger) *captures {
-	return &captures{dir: dir, store: store, recorder: rec, clock: clock, log: log, rush: make(chan struct{}), jobs: map[string]*job{}}
+func newCaptures(dir string, store *evidence.Store, rec *atomic.Pointer[blackbox.Recorder], clock *atomic.Pointer[host.Clock], shed func() string, log *slog.Logger) *captures {
+	return &captures{dir: dir, store: store, recorder: rec, clock: clock, shed: shed, log: log, rush: make(chan struct{}), jobs: map[string]*job{}}
 }
 
 // take is the action "capture". It returns when the capture is in the incident.
@@ -129,6 +130,9 @@ func (c *captures) record(rec *blackbox.Recorder, incident string, j *job) (stri
 	// A disk that is full ends a capture early; what it has is evidence all the same.
 	cut := errors.Join(err, f.Close())
 	note := describe(report, j, c.clock.Load().Ahead())
+	if shed := c.shed(); shed != "" {
+		note += "; load is shed: " + shed
+	}
 	if cut != nil {
 		note += "; it ended early: " + cut.Error()
 	}

@@ -41,8 +41,6 @@ type Options struct {
 	DryRun bool
 	// CanaryEvery is how often it is tried whether detection works, [agent.CanaryEvery] if 0.
 	CanaryEvery time.Duration
-	// Reach is how far before an alert captures may begin, a minute if 0.
-	Reach time.Duration
 	// QueueAlerts is how many alerts wait at most to be kept and sent, 4096 if 0.
 	QueueAlerts int
 	Budget      Budget
@@ -80,6 +78,7 @@ type Guard struct {
 	pressure *pressure
 	places   *places
 	facts    *facts
+	box      *box
 	fast     *fast
 
 	policies atomic.Pointer[policy.Set]
@@ -109,7 +108,6 @@ func New(opts Options) (*Guard, error) {
 		opts.Log = slog.Default()
 	}
 	setDefault(&opts.CanaryEvery, agent.CanaryEvery)
-	setDefault(&opts.Reach, time.Minute)
 	setDefault(&opts.QueueAlerts, 4096)
 	g := &Guard{opts: opts, log: opts.Log, started: time.Now()}
 	g.clock.Store(&host.Clock{})
@@ -145,7 +143,7 @@ func (g *Guard) open() (err error) {
 		return err
 	}
 	g.policies.Store(g.opts.Policies)
-	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, &g.clock, g.log)
+	g.captures = newCaptures(dir(capturesName), g.store, &g.recorder, &g.clock, g.shed, g.log)
 	g.captures.adopt()
 	g.intake = newIntake(g, g.opts.QueueAlerts) // before what may raise alerts
 	g.facts = newFacts()
@@ -159,6 +157,7 @@ func (g *Guard) open() (err error) {
 	g.forgotten(g.runner.Aside())
 	g.disarmed(unknown)
 	g.fast = newFast(g)
+	g.box = newBox(g)
 	g.lanes = newLanes(g)
 	if g.agent, err = agent.New(g.opts.Source, g.opts.Rules, g.intake, agent.Options{
 		Live: true, CanaryEvery: g.opts.CanaryEvery, Log: g.log,
@@ -168,6 +167,7 @@ func (g *Guard) open() (err error) {
 		return err
 	}
 	g.pressure = newPressure(g, g.opts.Budget)
+	_ = g.box.apply() // told
 	return nil
 }
 
@@ -178,8 +178,9 @@ func (g *Guard) loaded(st *host.State) {
 	g.places.loaded(st)
 	g.facts.loaded(st)
 	if g.opts.Box != nil {
-		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.opts.Reach + maxAfter, MaxLog: 32 << 20}))
+		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.Policies().Box().Reach + maxAfter, MaxLog: 32 << 20}))
 	}
+	g.box.known()
 }
 
 func (g *Guard) applied(he *host.Event) {
@@ -207,7 +208,7 @@ func (g *Guard) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	beside.Go(func() { g.intake.run() })
 	beside.Go(func() { g.tend(ctx) })
-	beside.Go(func() { g.places.run(ctx.Done(), g.fast.apply) })
+	beside.Go(func() { g.places.run(ctx.Done(), func() { _ = g.box.apply(); g.fast.apply() }) })
 	beside.Go(func() { g.pressure.run(ctx) })
 	err := g.agent.Run(ctx)
 	cancel()
@@ -284,11 +285,15 @@ func (g *Guard) SetPolicies(set *policy.Set) error {
 	}
 	g.policies.Store(set)
 	g.fast.apply()
+	_ = g.box.apply() // told
 	return nil
 }
 
 // Killed is told of an event for which Options.Killer sent a signal, before Source delivers it.
 func (g *Guard) Killed(ev *event.Event) { g.fast.told(ev) }
+
+// CgroupMade is told of a new cgroup, in the hierarchy that it is made in, so that a container is recorded from its beginning.
+func (g *Guard) CgroupMade(path string) { g.places.expect(path) }
 
 // RulesChanged has the kernel kill by the rules that are at work now.
 func (g *Guard) RulesChanged() { g.fast.apply() }

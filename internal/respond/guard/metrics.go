@@ -27,7 +27,9 @@ func (g *Guard) Collectors() []prometheus.Collector {
 	gauge("actions_in_force", "Actions that can be taken back.", func() float64 { return float64(len(g.runner.InForce())) })
 	counter("captures_total", "Captures that were put into incidents.", func() float64 { return float64(g.captures.taken.Load()) })
 	counter("captures_failed_total", "Captures that could not be taken.", func() float64 { return float64(g.captures.failed.Load()) })
-	gauge("shed_level", "What is not looked at under pressure: 0 nothing, 1 reads and writes, 2 the black box too.", func() float64 { return float64(g.pressure.level.Load()) })
+	gauge("shed_level", "What is not looked at under pressure: 0 nothing, 1 most data in the black box, 2 reads and writes are not judged, 3 all data in the black box, 4 the black box.", func() float64 { return float64(g.pressure.level.Load()) })
+	gauge("black_box_bytes", "Size of the black box.", func() float64 { return float64(g.box.now().Size) })
+	gauge("black_box_cgroups", "Cgroups of containers that the black box records, where its scope needs to know them.", func() float64 { return float64(g.box.now().Cgroups) })
 	gauge("outbox_bytes", "Size of the outbox.", func() float64 { return float64(g.mail.box.Stats().Bytes) })
 	gauge("memory_bytes", "Memory of Rollcage's own.", func() float64 { return float64(g.pressure.usage.Load().Memory) })
 	return list

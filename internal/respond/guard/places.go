@@ -30,6 +30,7 @@ type places struct {
 type place struct {
 	id        uint64
 	container *scene.Container
+	awaited   bool // no event of it was seen yet
 }
 
 func newPlaces(g *Guard) *places {
@@ -39,7 +40,7 @@ func newPlaces(g *Guard) *places {
 	}
 	var err error
 	if p.finder, err = probe.NewCgroupFinder(); err != nil {
-		g.log.Warn("the kernel does nothing by container: it will not kill by itself", "error", err)
+		g.log.Warn("the kernel does nothing by container: it will not kill by itself, and the black box records everything", "error", err)
 	}
 	return p
 }
@@ -89,24 +90,41 @@ func (p *places) place(t *host.Thread) {
 	p.mu.Lock()
 	known := p.byPath[path]
 	p.mu.Unlock()
-	if path == "" || known != nil && known.container.ID == t.Container.ID {
+	if path == "" || known != nil && !known.awaited && known.container.ID == t.Container.ID {
 		return
 	}
 	// What tells the container must be this cgroup, not that of another controller.
 	if id, _, _, ok := host.ContainerFromCgroups("memory=" + path + "\x00"); !ok || id != t.Container.ID {
 		return
 	}
-	p.add(path, scene.ContainerOf(t.Container))
+	p.add(path, scene.ContainerOf(t.Container), false)
+}
+
+// expect takes down a cgroup that was just made, before anything runs in it. Any goroutine may call it.
+func (p *places) expect(path string) {
+	if p.finder == nil {
+		return
+	}
+	id, _, _, ok := host.ContainerFromCgroups("memory=" + path + "\x00")
+	if !ok {
+		return
+	}
+	p.mu.Lock()
+	known := p.byPath[path]
+	p.mu.Unlock()
+	if known == nil {
+		p.add(path, &scene.Container{ID: id}, true)
+	}
 }
 
 // add takes down a cgroup of a container.
-func (p *places) add(path string, c *scene.Container) {
+func (p *places) add(path string, c *scene.Container, awaited bool) {
 	id, err := p.finder.ID(path)
 	if err != nil {
 		return // gone already, or not to be seen from here
 	}
 	p.mu.Lock()
-	p.byPath[path] = &place{id, c}
+	p.byPath[path] = &place{id, c, awaited}
 	p.mu.Unlock()
 	p.changed()
 }
@@ -116,8 +134,8 @@ func (p *places) refresh() {
 	p.mu.Lock()
 	for path, at := range p.byPath {
 		if c := p.state.Container(at.container.ID); c != nil {
-			p.byPath[path] = &place{at.id, scene.ContainerOf(c)}
-		} else {
+			p.byPath[path] = &place{at.id, scene.ContainerOf(c), false}
+		} else if !at.awaited {
 			delete(p.byPath, path)
 		}
 	}

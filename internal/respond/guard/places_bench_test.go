@@ -16,7 +16,7 @@ func BenchmarkPlaces(b *testing.B) {
 		b.Skip(err)
 	}
 	c := &host.Container{ID: "0123456789ab"}
-	p := &places{finder: finder, kick: make(chan struct{}, 1), byPath: map[string]*place{path: {1, scene.ContainerOf(c)}}}
+	p := &places{finder: finder, kick: make(chan struct{}, 1), byPath: map[string]*place{path: {id: 1, container: scene.ContainerOf(c)}}}
 	th := &host.Thread{Container: c}
 	th.Cgroups = []string{"cpuset=" + path, "cpu=" + path, "memory=" + path, "unified=" + path}
 	b.ReportAllocs()

@@ -14,7 +14,6 @@ import (
 
 	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
-	"rollcage/internal/observe/probe"
 	"rollcage/internal/respond/alert"
 )
 
@@ -29,16 +28,24 @@ type Budget struct {
 // ShedRule is the name of the alert that less is looked at, or all again.
 const ShedRule = "Rollcage internal: load is shed"
 
-// The steps of shedding. The life of processes, credentials and descriptors is never shed.
+// The steps of shedding. The life of processes, credentials and descriptors is never shed. First goes what is only evidence, as far as
+// the rings carry as much anyway; then what costs guard most; then the rest of the evidence, which costs the tasks of the host.
 const (
 	shedNothing = iota
+	shedDetail  // the black box has a few bytes of each read and write
 	shedIO      // reads and writes are not judged
-	shedBox     // nor kept in the black box
+	shedData    // the black box has them without data
+	shedBox     // nor anything else
 )
+
+// detailBytes is how much data of a call the black box keeps under pressure: as much as events of the rings have, so that one is made for both.
+const detailBytes = 80
 
 var shedText = [...]string{
 	"everything is looked at",
-	"reads and writes are not judged; the black box still has them",
+	"the black box has 80 bytes at most of each read and write",
+	"reads and writes are not judged; the black box still has them, with 80 bytes at most",
+	"reads and writes are not judged; the black box has them without data",
 	"reads and writes are not judged, and the black box is off",
 }
 
@@ -61,7 +68,6 @@ type pressure struct {
 
 	over, under int
 	lost        uint64
-	box         *probe.BlackBox
 	read        func() Usage // replaced by tests
 }
 
@@ -73,7 +79,6 @@ type Usage struct {
 
 func newPressure(g *Guard, b Budget) *pressure {
 	p := &pressure{g: g, budget: b, read: usageReader()}
-	p.box, _ = g.opts.Box.(*probe.BlackBox)
 	p.usage.Store(&Usage{})
 	if b.Memory > 0 {
 		// The maps of the kernel's rings and the binary count as resident, too; the runtime does not know them.
@@ -153,13 +158,29 @@ func (p *pressure) look() {
 		p.over, p.under = 0, 0
 	}
 	switch level := p.level.Load(); {
-	case p.over >= pressureUp && level < shedBox:
+	case p.over >= pressureUp && level < p.last():
 		p.over = 0
-		p.set(level+1, why)
+		p.set(p.next(level, 1), why)
 	case p.under >= pressureDown && level > shedNothing:
 		p.under = 0
-		p.set(level-1, "there is room again")
+		p.set(p.next(level, -1), "there is room again")
 	}
+}
+
+// last returns the last step that there is.
+func (p *pressure) last() int32 {
+	if p.g.opts.Box == nil {
+		return shedIO
+	}
+	return shedBox
+}
+
+// next returns the step after a level. Without a black box there is one step.
+func (p *pressure) next(level, by int32) int32 {
+	if p.g.opts.Box == nil {
+		by *= shedIO
+	}
+	return level + by
 }
 
 // why says what is over the budget, "" if nothing is.
@@ -198,14 +219,8 @@ func (p *pressure) set(level int32, why string) {
 		p.g.log.Error("load cannot be shed", "error", err)
 		return
 	}
-	if p.box != nil {
-		var scope []uint64
-		if level >= shedBox {
-			scope = []uint64{}
-		}
-		if err := p.box.SetScope(scope); err != nil {
-			p.g.log.Error("the black box cannot be switched", "error", err)
-		}
+	if err := p.g.box.shed(level); err != nil {
+		p.g.log.Error("the black box cannot be cut or switched as it should", "error", err)
 	}
 	before := p.level.Swap(level)
 	p.since.Store(time.Now().UnixNano())
@@ -216,4 +231,12 @@ func (p *pressure) set(level int32, why string) {
 	p.g.log.Warn("load", "level", level, "now", shedText[level], "why", why)
 	p.g.agent.Send(alert.Internal(time.Now(), ShedRule, severity, fmt.Sprintf("%s, as %s: %s", text, why, shedText[level]),
 		map[string]string{"level": strconv.Itoa(int(level)), "why": why, "now": shedText[level]}))
+}
+
+// shed returns what is not looked at now, "" if there is nothing.
+func (g *Guard) shed() string {
+	if level := g.pressure.level.Load(); level > shedNothing {
+		return shedText[level]
+	}
+	return ""
 }

@@ -48,6 +48,7 @@ type Status struct {
 	Captures   uint64              `json:"captures"`            // in incidents, since the start
 	Failed     uint64              `json:"captures_failed"`     //
 	BlackBox   bool                `json:"black_box"`           // whether there is one and it records
+	Box        BoxStatus           `json:"box"`                 // what it keeps
 	Shed       string              `json:"shed,omitempty"`      // what is not looked at, "" for nothing
 	ShedFrom   time.Time           `json:"shed_since,omitzero"` //
 	Usage      Usage               `json:"usage"`               //
@@ -100,7 +101,7 @@ func (g *Guard) Status() Status {
 		Containers: a.State.Containers, Threads: a.State.Threads, Rules: a.RulesLoaded, Events: a.Source.Events, Dropped: a.Source.Dropped, Drops: dropsByName(a.Source.Drops),
 		Alerts: a.Alerts, Kept: g.intake.kept.Load(), Lost: g.intake.lost.Load(), Waiting: len(g.intake.queue),
 		Unkept: g.intake.unkept.Load(), Late: g.intake.waiting.Load(), Deciding: g.lanes.depth(), Undone: g.lanes.dropped.Load(),
-		Captures: g.captures.taken.Load(), Failed: g.captures.failed.Load(), BlackBox: g.opts.Box != nil && g.pressure.level.Load() < shedBox,
+		Captures: g.captures.taken.Load(), Failed: g.captures.failed.Load(), BlackBox: g.box.recording(), Box: g.box.now(),
 		Usage: *g.pressure.usage.Load(), Budget: g.opts.Budget, Outputs: g.mail.status(), Outbox: outboxStatus(g.mail.box.Stats()),
 		Policies: policyStatus(g.Policies()), InForce: g.runner.InForce(),
 		Reloaded: a.Reloaded, Reloads: a.Reloads, Unloaded: a.ReloadsFailed, Goroutines: goruntime.NumGoroutine(),

@@ -162,6 +162,7 @@ type Set struct {
 	Policies []*Policy
 	Protect  []Protect
 
+	box   *BlackBox // nil if no file says anything about it
 	mu    sync.Mutex
 	modes string // the file that keeps switched modes, "" for none
 	// switched are the modes in that file, also of policies that are not in the set.

@@ -117,20 +117,22 @@ func (r *reader) items(list *yaml.Node) {
 		return
 	}
 	if list.Kind != yaml.SequenceNode {
-		r.fail(list, "a file of policies is a list: each entry begins with \"- policy: NAME\" or \"- protect:\"")
+		r.fail(list, "a file of policies is a list: each entry begins with \"- policy: NAME\", \"- protect:\" or \"- blackbox:\"")
 		return
 	}
 	for _, n := range list.Content {
 		n = resolve(n)
 		switch {
 		case n.Kind != yaml.MappingNode || len(n.Content) < 2:
-			r.fail(n, "an entry begins with \"- policy: NAME\" or \"- protect:\"")
+			r.fail(n, "an entry begins with \"- policy: NAME\", \"- protect:\" or \"- blackbox:\"")
 		case has(n, "policy"):
 			r.policy(n)
 		case has(n, "protect"):
 			r.protect(n)
+		case has(n, "blackbox"):
+			r.blackBox(n)
 		default:
-			r.unknown(n.Content[0], "kind of entry", []string{"policy", "protect"})
+			r.unknown(n.Content[0], "kind of entry", []string{"policy", "protect", "blackbox"})
 		}
 	}
 }
