@@ -1,6 +1,10 @@
 package filter
 
-import "slices"
+import (
+	"slices"
+
+	"rollcage/internal/detect/field"
+)
 
 // collect returns what pick finds in a condition, each once, in the order of
 // the text.
@@ -12,6 +16,34 @@ func collect(n Node, pick func(Node) (string, bool)) []string {
 		}
 		return true
 	})
+	return out
+}
+
+// byUse are all operators, those first that are used most.
+var byUse = []Op{
+	Eq, Ne, In, Contains, StartsWith, EndsWith, IContains, Glob, IGlob, Regex, Lt, Le, Gt, Ge, Exists, PMatch,
+	Intersects, BContains, BStartsWith,
+}
+
+// OperatorsFor returns the operators that a field can be compared with, as they
+// are written, those first that are used most; none for one that can only be printed.
+func OperatorsFor(d *field.Def) []string {
+	switch {
+	case d.Flags&field.PrintOnly != 0:
+		return nil
+	case d.Flags&field.AtMost != 0:
+		return []string{Eq.String()}
+	}
+	allowed := supported[groupOf(d.Type)]
+	if d.Flags&field.List != 0 {
+		allowed &= supportedByLists
+	}
+	var out []string
+	for _, op := range byUse {
+		if allowed.has(op) {
+			out = append(out, op.String())
+		}
+	}
 	return out
 }
 

@@ -2,8 +2,11 @@ package filter
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
+
+	"rollcage/internal/detect/field"
 )
 
 func mustParse(t testing.TB, text string) Node {
@@ -149,6 +152,32 @@ func TestDescribe(t *testing.T) {
 
 func first2(a, _ []string) []string  { return a }
 func second2(_, b []string) []string { return b }
+
+func TestOperatorsForFieldsAreThoseThatCompile(t *testing.T) {
+	if len(byUse) != len(opWords) {
+		t.Errorf("%d operators are offered, there are %d", len(byUse), len(opWords))
+	}
+	for name, value := range map[string]string{"proc.name": "a", "evt.failed": "true", "evt.rawres": "1", "evt.around[1]": "1", "fd.sip": "10.0.0.1", "fd.num": "1"} {
+		for _, op := range allOpWords {
+			condition := name + " " + op + " " + value
+			switch o, _ := ParseOp(op); {
+			case o == Exists:
+				condition = name + " " + op
+			case o >= Le && o <= Gt:
+				condition = name + " " + op + " 1"
+			case o.TakesList():
+				condition = name + " " + op + " (" + value + ")"
+			}
+			n, err := Parse(condition)
+			if err == nil {
+				_, _, err = NewProgram().Add(n)
+			}
+			if offered := slices.Contains(OperatorsFor(field.Lookup(strings.TrimSuffix(name, "[1]"))), op); op != "==" && offered != (err == nil) {
+				t.Errorf("%s: offered %v, but it says %v", condition, offered, err)
+			}
+		}
+	}
+}
 
 func TestOperatorsByName(t *testing.T) {
 	for _, word := range allOpWords {

@@ -304,6 +304,30 @@ func TestAnswersAboutACapture(t *testing.T) {
 	if len(c.Rows) == 0 || c.Rows[0].Kind == "new" || c.Rows[0].Kind == "gone" {
 		t.Errorf("compare: %+v", c)
 	}
+	var byName comparison
+	v.ask("/compare/procs", url.Values{"to": {half}, "from2": {half}, "by": {"name"}}, &byName)
+	if !byName.Joined || len(byName.Rows) != 1 || byName.Rows[0].CountA != 1 || byName.Rows[0].CountB != 1 || byName.Rows[0].Kind == "new" {
+		t.Errorf("compare by name: %+v", byName)
+	}
+	var offered offeredValues
+	v.ask("/values", url.Values{"field": {"evt.type"}}, &offered)
+	if strings.Join(offered.Values, " ") != "openat read write" {
+		t.Errorf("values: %+v", offered)
+	}
+}
+
+func TestValuesAreOfferedForFieldsWithArgumentsAndRefusedForOthers(t *testing.T) {
+	v := newVisitor(t, write(t, 3))
+	var offered offeredValues
+	v.ask("/values", url.Values{"field": {"evt.arg[fd]"}}, &offered)
+	if len(offered.Values) == 0 {
+		t.Error("no value of evt.arg[fd]")
+	}
+	for _, field := range []string{"", "proc.nme", "proc.name%fd.name", "proc"} {
+		if res := v.get("/api/captures/0/values?field=" + url.QueryEscape(field)); res.StatusCode != http.StatusBadRequest {
+			t.Errorf("%q: %s", field, res.Status)
+		}
+	}
 }
 
 func uitoa(n uint64) string { b, _ := json.Marshal(n); return string(b) }

@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"rollcage/internal/detect/field"
+	"rollcage/internal/detect/filter"
 	"rollcage/internal/inspect/proctree"
 	"rollcage/internal/inspect/recording"
 	"rollcage/internal/inspect/view"
@@ -80,13 +81,15 @@ type fieldInfo struct {
 	Doc     string `json:"doc"`
 	Example string `json:"example"`
 	Arg     bool   `json:"arg,omitempty"` // it needs an argument
+	// Ops are the operators that it can be compared with.
+	Ops []string `json:"ops,omitempty"`
 }
 
 func listFields(q *request) error {
 	var out []fieldInfo
 	for _, d := range field.All() {
 		if d.Flags&field.Hidden == 0 {
-			out = append(out, fieldInfo{d.Name, d.Class, d.Type.String(), d.Doc, d.Example, d.Args&field.ArgRequired != 0})
+			out = append(out, fieldInfo{d.Name, d.Class, d.Type.String(), d.Doc, d.Example, d.Args&field.ArgRequired != 0, filter.OperatorsFor(d)})
 		}
 	}
 	return q.reply(out)

@@ -16,6 +16,8 @@ type comparison struct {
 	Sort    int           `json:"sort"` // the column whose values are compared
 	Rows    []comparedRow `json:"rows"`
 	Total   int           `json:"total"`
+	// Joined is true when rows that are alike, as processes of one command line, count as one.
+	Joined bool `json:"joined,omitempty"`
 }
 
 type comparedRow struct {
@@ -26,10 +28,14 @@ type comparedRow struct {
 	B []string `json:"b"`
 	// Change is B's value less A's in the compared column.
 	Change float64 `json:"change"`
+	// CountA and CountB are how many rows of the view it stands for, where rows that are alike were joined.
+	CountA int `json:"countA,omitempty"`
+	CountB int `json:"countB,omitempty"`
 }
 
 // compare answers with what is new, gone, more and less in the window b, of the
-// capture other if that is given, against the window of the request.
+// capture other if that is given, against the window of the request. by=name compares
+// processes, threads and containers by what they are, not by their number.
 func (s *Server) compare(q *request) error {
 	a, err := q.view()
 	if err != nil {
@@ -54,6 +60,7 @@ func (s *Server) compare(q *request) error {
 	was.cond, is.cond = &condition{}, &condition{}
 	return s.answered(q, &was, func(st *stream) ([]byte, error) {
 		var results [2]*view.Result
+		var counts [2]map[string]int
 		for i, x := range []*question{&was, &is} {
 			t, err := s.run(q, x, a, func(p float64, _ *view.Table) error {
 				return st.tick((p+float64(i))/2, func() any { return nil })
@@ -62,8 +69,13 @@ func (s *Server) compare(q *request) error {
 				return nil, err
 			}
 			results[i] = t.Result(seconds(x))
+			if alike := results[i].Alike(a.containers); q.text("by") == "name" && len(alike) > 0 {
+				counts[i] = results[i].Join(alike)
+			}
 		}
-		return st.end(a.compared(results[0], results[1]))
+		out := a.compared(results[0], results[1])
+		out.count(counts)
+		return st.end(out)
 	})
 }
 
@@ -106,6 +118,15 @@ func (a *asked) compared(was, is *view.Result) *comparison {
 	out.Total = len(out.Rows)
 	out.Rows = out.Rows[:min(limit, len(out.Rows))]
 	return out
+}
+
+// count notes how many rows were joined.
+func (c *comparison) count(counts [2]map[string]int) {
+	c.Joined = counts[0] != nil
+	for i := range c.Rows {
+		r := &c.Rows[i]
+		r.CountA, r.CountB = counts[0][r.Key], counts[1][r.Key]
+	}
 }
 
 // number returns the value of a column, 0 if it is none.

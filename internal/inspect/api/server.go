@@ -115,6 +115,7 @@ func (s *Server) routes() http.Handler {
 	handle(one+"/terminals", s.terminals)
 	handle(one+"/terminal", s.terminal)
 	handle(one+"/latency", s.latency)
+	handle(one+"/values", s.values)
 	handle(one+"/compare/{view}", s.compare)
 	handle(one+"/export", s.export)
 	mux.HandleFunc("GET /api/", func(w http.ResponseWriter, r *http.Request) {

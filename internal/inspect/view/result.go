@@ -118,6 +118,56 @@ func (t *Table) grouped(rows []*row) []*row {
 	return out
 }
 
+// Alike names the columns that say what a row is where its key is a number that
+// the kernel gave out and another one has at the next start: the command line
+// and the container of a process or thread. It is empty for views whose keys last.
+func (r *Result) Alike(containers bool) []int {
+	var fields []string
+	switch r.View.KeyField(containers) {
+	case "proc.pid", "thread.tid", "thread.nametid":
+		fields = []string{"proc.exeline", "container.name"}
+	case "container.id":
+		fields = []string{"container.name"}
+	}
+	var out []int
+	for i := range r.Columns {
+		if slices.Contains(fields, r.Columns[i].Field) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// Join makes one row of all that have the same texts in some columns, and
+// returns how many there were of each, by key. The key is made of the texts. What a
+// column counts is added up, of what it measures the greatest or smallest stays.
+func (r *Result) Join(columns []int) map[string]int {
+	counts, at := map[string]int{}, map[string]int{}
+	slices.SortFunc(r.Rows, func(a, b Row) int { return compareKeys(a.Key, b.Key) })
+	kept := r.Rows[:0]
+	for _, row := range r.Rows {
+		var b []byte
+		for _, c := range columns {
+			b = append(r.AppendCell(b, c, &row.Cells[c]), 0)
+		}
+		key := string(b)
+		counts[key]++
+		i, known := at[key]
+		if !known {
+			at[key] = len(kept)
+			row.Key = key
+			kept = append(kept, row)
+			continue
+		}
+		for j := range row.Cells {
+			c := &r.Columns[j]
+			kept[i].Cells[j].merge(c.Agg, c.class, &row.Cells[j])
+		}
+	}
+	r.Rows = kept
+	return counts
+}
+
 func compareCells(k class, a, b *Cell) int {
 	switch k {
 	case classText:

@@ -15,7 +15,7 @@ import (
 )
 
 // hostile is a name that would act if somebody did not take it for text.
-const hostile = "\x1b[31m<script>alert(1)</script><img src=x onerror=alert(2)>\"'\xff\u202e"
+const hostile = "\x1b[31m<script>alert(1)</script><img src=x onerror=alert(2)>\"'\xff\u202e\u200b\u00ad"
 
 // hostileCapture is 1200 events of a shell with hostile names and data, one a millisecond.
 func hostileCapture(t *testing.T) string {
@@ -46,8 +46,12 @@ func hostileCapture(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	for range 400 {
-		add(event.SYSCALL_READ_X, 5000, len(hostile), []byte(hostile), 3, 4096)
+	for i := range 400 {
+		data := []byte(hostile)
+		if i == 0 {
+			data = append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 120)...)
+		}
+		add(event.SYSCALL_READ_X, 5000, len(data), data, 3, 4096)
 		add(event.SYSCALL_WRITE_X, 900, 21, []byte("root@web-1:~# \x1b[1mls\x1b[0m"), 0, 21)
 		add(event.SYSCALL_OPENAT_2_X, 0, -2, -100, "/none/"+hostile, 1, 0, 0, 0)
 	}

@@ -71,7 +71,7 @@ test('hostile names and data are text and nothing else', async (t) => {
     await settled(page)
     assert.equal(await page.locator('main script, main img[src="x"], main iframe').count(), 0, path)
     const text = await page.locator('main').innerText()
-    assert.ok(!/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e]/.test(text), `${path} shows a control character`)
+    assert.ok(!/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u200b-\u200f\u202a-\u202e]/.test(text), `${path} shows a control character`)
   }
   await page.at('/talk')
   await settled(page)
@@ -107,6 +107,100 @@ test('completion offers fields', async (t) => {
   await page.keyboard.press('ArrowDown')
   await page.keyboard.press('Tab')
   assert.equal(await page.inputValue('#filter'), 'proc.pname ')
+})
+
+test('completion goes on with operators and values of the capture, and Tab takes the first', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.click('#filter')
+  await page.keyboard.type('proc.na', { delay: 30 })
+  await page.waitForSelector('#offers li')
+  await page.keyboard.press('Tab')
+  assert.equal(await page.inputValue('#filter'), 'proc.name ')
+  await page.keyboard.type('start', { delay: 30 })
+  await page.waitForSelector('#offers li >> text=startswith')
+  await page.keyboard.press('Tab')
+  assert.equal(await page.inputValue('#filter'), 'proc.name startswith ')
+  await page.waitForSelector('#offers li >> text=bash')
+  await page.keyboard.type('ba')
+  await page.keyboard.press('Tab')
+  assert.equal(await page.inputValue('#filter'), 'proc.name startswith bash ')
+  // What needs an argument gets its brackets, with the cursor between them; the caret follows Home and End.
+  await page.fill('#filter', 'and proc.aname = bash')
+  await page.keyboard.press('Home')
+  await page.keyboard.type('evt.aro', { delay: 30 })
+  await page.keyboard.press('Tab')
+  await page.keyboard.type('1')
+  assert.equal(await page.inputValue('#filter'), 'evt.around[1]and proc.aname = bash')
+})
+
+test('a filter and a view in a link that are wrong are said to be', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.at('/events?filter=bogus.x+%3D+1')
+  await page.waitForSelector('#filter-problem')
+  assert.equal(await page.getAttribute('#filter', 'aria-invalid'), 'true')
+  await page.at('/views?view=nope')
+  await page.waitForSelector('text=There is no view “nope”')
+  await page.click('text=Show the processes')
+  await page.waitForSelector('main table')
+})
+
+test('the axis of the latencies is where the picture puts them', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.at('/latency')
+  await page.waitForSelector('canvas')
+  await settled(page)
+  const canvas = await page.locator('canvas').boundingBox()
+  const ns = { 's': 1e9, 'ms': 1e6, 'µs': 1e3, 'ns': 1 }
+  const labels = await page.locator('.labels span').all()
+  assert.equal(labels.length, 10)
+  for (const l of labels) {
+    const [n, unit] = (await l.innerText()).split(' ')
+    const box = await l.boundingBox()
+    // From 100 ns at the lower edge to 100 s at the upper one.
+    const want = canvas.y + canvas.height * (1 - (Math.log10(Number(n) * ns[unit]) - 2) / 9)
+    assert.ok(Math.abs(box.y + box.height / 2 - want) < 1.5, `${n} ${unit} is at ${box.y + box.height / 2}, not ${want}`)
+  }
+})
+
+test('two halves are compared at once, and by what processes are', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.at('/compare')
+  await page.waitForSelector('main table')
+  await settled(page)
+  assert.match(await page.locator('main').innerText(), /(more|less|same) \(1\)/)
+  await page.locator('.kind', { hasText: '(1)' }).getByRole('checkbox').check()
+  await page.waitForSelector('td >> text=bash')
+  await page.goto(page.url().replace('/compare', '/compare?by=number'))
+  await page.waitForSelector('th >> text=PID')
+})
+
+test('an edge of the window moves alone', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.getByRole('slider', { name: 'Start of the window' }).focus()
+  await page.keyboard.press('PageUp')
+  await page.waitForURL(/from=\d+$/)
+  await page.getByRole('slider', { name: 'End of the window' }).focus()
+  await page.keyboard.press('ArrowLeft')
+  await page.waitForURL(/from=\d+&to=\d+/)
+})
+
+test('data that is no text is shown as bytes', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await page.at('/talk')
+  await page.waitForSelector('pre.hex >> text=7f 45 4c 46')
+  await page.locator('button', { hasText: 'more bytes' }).first().click()
+  await page.waitForSelector('pre.hex >> text=0070')
+})
+
+test('chosen tiles stay in sight while further ones are chosen', async (t) => {
+  const page = await visit(t, LINK_HOSTILE)
+  await settled(page)
+  await page.locator('.pick input').last().check()
+  await page.waitForURL(/tiles=/)
+  await page.evaluate(() => scrollTo(0, 1e6))
+  await page.waitForTimeout(200)
+  const box = await page.locator('.pinned').boundingBox()
+  assert.ok(box && box.y >= 0 && box.y + box.height < 900, `the chart is at ${box?.y}`)
 })
 
 test('the keyboard does everything: pages, rows, drill-down and back', async (t) => {
@@ -213,7 +307,17 @@ test('it reads well on a phone', async (t) => {
     await settled(page)
     const wide = await page.evaluate(() => document.documentElement.scrollWidth)
     assert.ok(wide <= 392, `${tab || 'overview'} is ${wide} pixels wide`)
+    const head = await page.locator('header').boundingBox()
+    assert.ok(head.height < 190, `the header takes ${head.height} pixels`)
   }
+  await page.at('/')
+  await settled(page)
+  const [a, b] = await page.locator('.tile').evaluateAll((l) => l.slice(0, 2).map((e) => e.getBoundingClientRect().top))
+  assert.equal(a, b, 'tiles are one below the other')
+  // An event says when, who, what.
+  await page.at('/events')
+  await page.waitForSelector('.event strong')
+  for (const part of ['.t', '.p', '.y', '.a']) assert.ok(await page.locator(`[role=option] ${part}`).first().isVisible(), `${part} of an event is not shown`)
 })
 
 test('a newcomer finds which request gave the 502, and why', { skip: !LINK_502 && 'the recorded capture is not here' }, async (t) => {

@@ -16,6 +16,14 @@ export function date(ns: number): string {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1, 2)}-${pad(d.getDate(), 2)} ${clock(ns, 0)}`
 }
 
+// zone names the time zone that times are shown in, at a time: it may change with the season.
+export function zone(ns: number): string {
+  const m = -new Date(ns / 1e6).getTimezoneOffset()
+  if (m === 0) return 'UTC'
+  const a = Math.abs(m)
+  return `UTC${m < 0 ? '−' : '+'}${Math.floor(a / 60)}${a % 60 ? ':' + pad(a % 60, 2) : ''}`
+}
+
 export function span(ns: number): string {
   if (ns < 1e3) return `${Math.round(ns)} ns`
   if (ns < 1e6) return `${trim(ns / 1e3)} µs`
@@ -25,8 +33,9 @@ export function span(ns: number): string {
   return `${trim(ns / 3600e9)} h`
 }
 
+// trim keeps three digits; a whole number has no fraction.
 function trim(x: number): string {
-  return x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2)
+  return (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2)).replace(/\.0+$/, '')
 }
 
 export function count(n: number): string {
@@ -43,11 +52,16 @@ export function bytes(n: number): string {
   return `${i === 0 ? Math.round(n) : trim(n)} ${units[i]}`
 }
 
-// visible shows what would act instead of being read: control characters, and those that turn text around.
+// What acts instead of being read: control characters, what turns text around, and what takes no room, so that two
+// names look the same (spaces and fillers of no width, soft hyphens, tags).
+const acting =
+  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\u{e0000}-\u{e0fff}]/gu
+
+// visible shows what would act: control characters by their picture, the others by their number.
 export function visible(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/g, (c) => {
-    const n = c.charCodeAt(0)
-    return n < 32 ? String.fromCharCode(0x2400 + n) : n === 127 ? '\u2421' : '\ufffd'
+  return text.replace(acting, (c) => {
+    const n = c.codePointAt(0)!
+    return n < 32 ? String.fromCharCode(0x2400 + n) : n === 127 ? '\u2421' : `‹${n.toString(16).padStart(4, '0')}›`
   })
 }
 
@@ -56,6 +70,14 @@ export function decode(base64: string): Uint8Array {
   const out = new Uint8Array(raw.length)
   for (let i = 0; i < raw.length; i++) out[i] = raw.charCodeAt(i)
   return out
+}
+
+// binary reports whether most of the data is no text.
+export function binary(data: Uint8Array): boolean {
+  const some = new TextDecoder('utf-8').decode(data.subarray(0, 512))
+  let odd = 0
+  for (const c of some) if (c === '\ufffd' || (c < ' ' && !'\t\n\r\x1b\b'.includes(c))) odd++
+  return odd > some.length / 4
 }
 
 // asText keeps line ends and tabs; all else that is no text becomes visible.
@@ -72,6 +94,11 @@ export function asHex(data: Uint8Array): string {
     lines.push(`${i.toString(16).padStart(4, '0')}  ${hex.slice(0, 8).join(' ').padEnd(23)}  ${hex.slice(8).join(' ').padEnd(23)}  ${chars}`)
   }
   return lines.join('\n')
+}
+
+// told is the message of an alert as people read it: on the host there is no image to tell about.
+export function told(message: string): string {
+  return visible(message).replace(/ ?\bimage=:?(?=[ ,)]|$)/g, '')
 }
 
 // quote writes a value into a condition.

@@ -43,11 +43,13 @@ export interface Place {
   other: number // capture to compare with
   from2: number
   to2: number
+  how: string // which windows are compared
+  by: string // '' what is alike, 'number' each row by its key
 }
 
 const start: Place = {
   tab: 'overview', capture: 0, in: '', incident: '', container: '', filter: '', from: 0, to: 0, view: '', path: [], sort: -1, desc: true,
-  event: 0, key: '', search: '', tiles: [], other: -1, from2: 0, to2: 0,
+  event: 0, key: '', search: '', tiles: [], other: -1, from2: 0, to2: 0, how: '', by: '',
 }
 
 const number = (v: string | null, usual: number) => (v !== null && /^-?\d+$/.test(v) ? Number(v) : usual)
@@ -82,6 +84,8 @@ function read(): Place {
     other: number(q.get('other'), -1),
     from2: number(q.get('from2'), 0),
     to2: number(q.get('to2'), 0),
+    how: q.get('how') ?? '',
+    by: q.get('by') ?? '',
   }
 }
 
@@ -114,6 +118,8 @@ export function linkTo(p: Place): string {
     put('other', p.other, -1)
     put('from2', p.from2, 0)
     put('to2', p.to2, 0)
+    put('how', p.how, '')
+    put('by', p.by, '')
   }
   const text = q.toString()
   return '/' + (p.tab === 'overview' ? '' : p.tab) + (text ? '?' + text : '')

@@ -176,10 +176,11 @@ export interface Comparison {
   view: string
   columns: Column[]
   sort: number
-  rows: { key: string; kind: 'new' | 'gone' | 'more' | 'less' | 'same'; a: string[] | null; b: string[] | null; change: number }[]
+  rows: { key: string; kind: 'new' | 'gone' | 'more' | 'less' | 'same'; a: string[] | null; b: string[] | null; change: number; countA?: number; countB?: number }[]
   total: number
+  joined?: boolean
 }
 
-export interface Field { name: string; class: string; type: string; doc: string; example: string; arg?: boolean }
+export interface Field { name: string; class: string; type: string; doc: string; example: string; arg?: boolean; ops?: string[] }
 
 export interface Problem { message: string; index?: number; line?: number; column?: number; hint?: string }
