@@ -319,9 +319,9 @@ func TestAnswersAboutACapture(t *testing.T) {
 func TestValuesAreOfferedForFieldsWithArgumentsAndRefusedForOthers(t *testing.T) {
 	v := newVisitor(t, write(t, 3))
 	var offered offeredValues
-	v.ask("/values", url.Values{"field": {"evt.arg[fd]"}}, &offered)
+	v.ask("/values", url.Values{"field": {"evt.arg[0]"}}, &offered)
 	if len(offered.Values) == 0 {
-		t.Error("no value of evt.arg[fd]")
+		t.Error("no value of evt.arg[0]")
 	}
 	for _, field := range []string{"", "proc.nme", "proc.name%fd.name", "proc"} {
 		if res := v.get("/api/captures/0/values?field=" + url.QueryEscape(field)); res.StatusCode != http.StatusBadRequest {
