@@ -72,13 +72,13 @@ func (o *Options) OpenHost(interest event.Interest) (event.Source, *probe.Probe,
 	catalog := runtime.NewCatalog(engines, slog.Default())
 	po := probe.Options{Interest: interest, Snaplen: o.probeSnaplen(), SampleArguments: o.EntryArguments, Box: o.Box, OnKill: o.OnKill}
 	po.OnCgroup = o.OnCgroup
-	if len(engines) > 0 {
-		po.OnCgroup = func(path string) {
-			if o.OnCgroup != nil {
-				o.OnCgroup(path)
-			}
-			catalog.Expect(path)
-		}
+	switch {
+	case len(engines) > 0 && o.OnCgroup != nil:
+		// A runtime has a cgroup made in one hierarchy after the other: who wants to know of all at once does not wait for its answer.
+		expect := catalog.Expecting()
+		po.OnCgroup = func(path string) { o.OnCgroup(path); expect(path) }
+	case len(engines) > 0:
+		po.OnCgroup = catalog.Expect
 	}
 	p, err := probe.Open(po)
 	if err != nil {

@@ -341,6 +341,28 @@ func (c *Catalog) Expect(cgroup string) {
 	}
 }
 
+// Expecting returns a function that has Expect called for each cgroup in its order and does not wait for it. Of more than 256 that
+// wait, the later ones are asked about at their first event.
+func (c *Catalog) Expecting() func(cgroup string) {
+	waiting := make(chan string, 256)
+	go func() {
+		for {
+			select {
+			case <-c.ctx.Done():
+				return
+			case cgroup := <-waiting:
+				c.Expect(cgroup)
+			}
+		}
+	}()
+	return func(cgroup string) {
+		select {
+		case waiting <- cgroup:
+		default:
+		}
+	}
+}
+
 // ask asks the engines that may own the container and remembers what they
 // say, nil if none knows it in time.
 func (c *Catalog) ask(id string, t host.ContainerType) *host.Container {
