@@ -46,6 +46,8 @@ type Options struct {
 	// Facts returns what is known of a container by now, by its short id. It waits for a
 	// moment if that is nothing yet, and returns nil if it stays so.
 	Facts func(ctx context.Context, id string) *scene.Container
+	// Lineage, if set, finds what a process started, also what has another parent by now.
+	Lineage Lineage
 	// State is a file that remembers what can be undone, "" for none.
 	State string
 	// Overdue, if set, is told each time that something could not be taken back when its time

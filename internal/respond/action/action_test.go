@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -178,6 +179,111 @@ func TestKillOfATreeEndsAllDescendants(t *testing.T) {
 		if s, err := readStat(pid); err == nil && s.state != 'Z' {
 			t.Errorf("process %d lives: %+v", pid, s)
 		}
+	}
+}
+
+// family is who started whom, as a test says.
+type family struct {
+	of      map[int64][]int64 // by the process that started them, also indirectly
+	entries map[int64]int64
+}
+
+func (f *family) Descendants(k scene.Key) (list []scene.Key) {
+	for _, pid := range f.of[k.PID] {
+		list = append(list, scene.Key{PID: pid})
+	}
+	return list
+}
+
+func (f *family) Entry(k scene.Key) (scene.Key, bool) {
+	e, ok := f.entries[k.PID]
+	return scene.Key{PID: e}, ok
+}
+
+func (f *family) Settle(context.Context) bool { return true }
+
+func alive(pid int64) bool {
+	s, err := readStat(pid)
+	return err == nil && s.state != 'Z'
+}
+
+func TestKillOfATreeFindsWhatHasAnotherParentByNow(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "pid")
+	cmd := start(t, `(setsid sh -c 'echo $$ > `+file+`; exec sleep 1000' &); sleep 1000`)
+	until(t, "pid", func() bool { b, _ := os.ReadFile(file); return strings.HasSuffix(string(b), "\n") })
+	b, _ := os.ReadFile(file)
+	lost, _ := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	r, n := newRunner(t, Options{Lineage: &family{of: map[int64][]int64{pidOf(cmd): {pidOf(cmd), lost}}}})
+	if _, err := r.Do(t.Context(), act(killTree, at(pidOf(cmd)))); err != nil {
+		t.Fatal(err)
+	}
+	if alive(lost) || !killed(cmd) {
+		t.Error("something lives")
+	}
+	if _, o := n.last(); !strings.Contains(o.Done, fmt.Sprintf("%d (", lost)) {
+		t.Errorf("%+v", o)
+	}
+}
+
+// The process of an alert has mostly ended when it is acted on. Who came into the container from outside is still
+// there; what the container itself runs must live.
+func TestKillOfATreeWhoseProcessHasEnded(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		entry   string // from what the process comes: shell, main or nothing that is known
+		lineage bool   // something that the process started lives
+		ends    []string
+		want    string
+	}{
+		{"it came from outside", "shell", true, []string{"shell", "child"}, ""},
+		{"it came from what the container runs", "main", true, []string{"child"}, ""},
+		{"it came from what the container runs, and started nothing", "main", false, nil, "belongs to what the container itself runs"},
+		{"it is not known where it came from", "", false, nil, "it is gone"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, mainCmd, in, out := boxed(t, true, "while read c; do eval \"$c\"; done")
+			started := func(command string) int64 {
+				fmt.Fprintln(in, command+" & echo $!")
+				l, err := out.ReadString('\n')
+				if err != nil {
+					t.Fatal(err)
+				}
+				pid, _ := strconv.ParseInt(strings.TrimSpace(l), 10, 64)
+				return pid
+			}
+			pids := map[string]int64{"main": pidOf(mainCmd), "shell": started("sleep 1000"), "child": started("sleep 1001")}
+			gone := exec.Command("true")
+			if err := gone.Run(); err != nil {
+				t.Fatal(err)
+			}
+			p := int64(gone.Process.Pid)
+			f := &family{of: map[int64][]int64{}, entries: map[int64]int64{pids["main"]: pids["main"]}}
+			f.of[pids["shell"]], f.of[pids["main"]] = []int64{pids["shell"], pids["child"]}, []int64{pids["main"], pids["child"]}
+			if tt.lineage {
+				f.of[p] = []int64{pids["child"]}
+			}
+			if tt.entry != "" {
+				f.entries[p] = pids[tt.entry]
+			}
+			sc := at(p)
+			sc.Container = c
+			sc.Processes[0].Container = c.ID
+			sc.Processes = append(sc.Processes, scene.Process{PID: pids["main"], Container: c.ID})
+			r, n := newRunner(t, Options{Lineage: f})
+			_, err := r.Do(t.Context(), act(killTree, sc))
+			if (err == nil) != (tt.want == "") || err != nil && (!errors.Is(err, ErrGone) || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v", err)
+			}
+			for name, pid := range pids {
+				if ends := slices.Contains(tt.ends, name); ends == alive(pid) {
+					_, o := n.last()
+					t.Errorf("%s ended: %v; %+v", name, !ends, o)
+				}
+			}
+			if _, err := r.Do(t.Context(), act(killProcess, sc)); !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), "from which it comes, lives (kill: tree)") {
+				t.Errorf("kill process: %v", err)
+			}
+		})
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -38,7 +36,9 @@ func pin(pid int64) (*handle, error) {
 	h := &handle{fd: fd, pid: pid}
 	if h.stat, err = readStat(pid); err == nil {
 		h.container = containerOfProcess(pid)
-		err = h.signal(0)
+		if err = h.signal(0); err == nil && h.over(0) {
+			err = ErrGone // a zombie, to which signals do nothing
+		}
 	}
 	if err != nil {
 		h.close()
@@ -57,15 +57,17 @@ func (h *handle) signal(sig unix.Signal) error {
 	return err
 }
 
+// over reports whether all threads of the process have ended, after waiting for so many ms.
+func (h *handle) over(ms int) bool {
+	fds := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
+	n, err := unix.Poll(fds, ms)
+	return err == nil && n > 0
+}
+
 // ended waits until the process has ended.
 func (h *handle) ended(ctx context.Context) error {
 	for {
-		fds := []unix.PollFd{{Fd: int32(h.fd), Events: unix.POLLIN}}
-		n, err := unix.Poll(fds, 20)
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return err
-		}
-		if n > 0 {
+		if h.over(20) {
 			return nil
 		}
 		if err := ctx.Err(); err != nil {
@@ -81,6 +83,11 @@ func (r *Runner) identify(sc *scene.Scene) (*handle, error) {
 	if p == nil {
 		return nil, errors.New("the process is not known")
 	}
+	if sc.Container != nil {
+		if err := r.checkContainer(sc.Container, sc.Host); err != nil {
+			return nil, err
+		}
+	}
 	h, err := pin(p.PID)
 	if err != nil {
 		return nil, err
@@ -94,9 +101,6 @@ func (r *Runner) identify(sc *scene.Scene) (*handle, error) {
 		err = fmt.Errorf("process %d: %w; another one has its number now", h.pid, ErrGone)
 	case h.container != sc.ContainerID():
 		err = fmt.Errorf("process %d: %w; one with its number is elsewhere", h.pid, ErrGone)
-	}
-	if err == nil && sc.Container != nil {
-		err = r.checkContainer(sc.Container, sc.Host)
 	}
 	if err != nil {
 		h.close()
@@ -112,17 +116,18 @@ func (r *Runner) kill(q *Request) (plan, error) {
 	if k := q.Scene.Killed; q.Fast && k != nil {
 		return killedInKernel(k), nil
 	}
+	if q.Target == policy.KillTree {
+		return r.killTree(q)
+	}
 	h, err := r.identify(q.Scene)
+	if errors.Is(err, ErrGone) {
+		return plan{}, fmt.Errorf("%w%s", err, r.remains(q.Scene, "kill: tree"))
+	}
 	if err != nil {
 		return plan{}, err
 	}
 	name := fmt.Sprintf("kill process %d (%s)", h.pid, h.comm)
 	h.close() // the plan may never be carried out; then it is pinned again
-	if q.Target == policy.KillTree {
-		return plan{what: name + " and its descendants", act: func(ctx context.Context) (*Undo, error) {
-			return nil, r.killTree(ctx, q.Scene)
-		}}, nil
-	}
 	got := name
 	return plan{what: name, got: &got, act: func(ctx context.Context) (*Undo, error) {
 		h, err := r.identify(q.Scene)
@@ -158,92 +163,6 @@ func bootTime() time.Duration {
 	var ts unix.Timespec
 	_ = unix.ClockGettime(unix.CLOCK_BOOTTIME, &ts) // cannot fail
 	return time.Duration(ts.Nano())
-}
-
-// maxTree bounds the processes of a tree.
-const maxTree = 4096
-
-// killTree kills a process and its descendants. All are stopped first, from the
-// top, so that none can start others meanwhile.
-func (r *Runner) killTree(ctx context.Context, sc *scene.Scene) error {
-	root, err := r.identify(sc)
-	if err != nil {
-		return err
-	}
-	tree := map[int64]*handle{root.pid: root}
-	defer func() {
-		for _, h := range tree {
-			h.close()
-		}
-	}()
-	if err := root.signal(unix.SIGSTOP); err != nil {
-		return fmt.Errorf("process %d: %w", root.pid, err)
-	}
-	var errs []error
-	refused := map[int64]bool{}
-	for again := true; again && ctx.Err() == nil && len(tree) < maxTree; {
-		again = false
-		for _, pid := range childrenOf(tree, refused) {
-			h, err := r.pinChild(pid, tree)
-			if err != nil {
-				refused[pid] = true
-				if !errors.Is(err, ErrGone) {
-					errs = append(errs, err)
-				}
-				continue
-			}
-			tree[pid] = h
-			again = true
-			if err := h.signal(unix.SIGSTOP); err != nil && !errors.Is(err, ErrGone) {
-				errs = append(errs, fmt.Errorf("process %d: %w", pid, err))
-			}
-		}
-	}
-	for _, h := range tree {
-		if err := h.signal(unix.SIGKILL); err != nil && !errors.Is(err, ErrGone) {
-			errs = append(errs, fmt.Errorf("process %d: %w", h.pid, err))
-		}
-	}
-	for _, h := range tree {
-		errs = append(errs, h.ended(ctx))
-	}
-	return errors.Join(errs...)
-}
-
-// pinChild pins a process whose parent is in the tree.
-func (r *Runner) pinChild(pid int64, tree map[int64]*handle) (*handle, error) {
-	h, err := pin(pid)
-	if err != nil {
-		return nil, err
-	}
-	parent := tree[h.ppid]
-	switch err = r.checkProcess(pid, h.stat, h.container); {
-	case err != nil:
-	case parent == nil:
-		err = ErrGone // it has another parent by now
-	case parent.container != h.container:
-		err = refuse("process %d is in another container than its parent", pid)
-	}
-	if err != nil {
-		h.close()
-		return nil, err
-	}
-	return h, nil
-}
-
-// childrenOf returns the processes outside of the tree whose parent is in it.
-func childrenOf(tree map[int64]*handle, without map[int64]bool) (pids []int64) {
-	entries, _ := filepath.Glob("/proc/[0-9]*")
-	for _, e := range entries {
-		pid, err := strconv.ParseInt(filepath.Base(e), 10, 64)
-		if err != nil || tree[pid] != nil || without[pid] {
-			continue
-		}
-		if s, err := readStat(pid); err == nil && tree[s.ppid] != nil && s.state != 'Z' {
-			pids = append(pids, pid)
-		}
-	}
-	return pids
 }
 
 // stopGrace is how much longer than its timeout a container may take to stop.

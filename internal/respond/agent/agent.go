@@ -35,6 +35,9 @@ type Options struct {
 	// and Applied with each event that was applied to it, hidden ones too, before it is judged.
 	Loaded  func(*host.State)
 	Applied func(*host.Event)
+	// Idle, if set, is called when the source has nothing for a moment, and ten times a
+	// second on a busy one, by the goroutine that calls Applied.
+	Idle func()
 	// Matched, if set, is called with each match and the alert that was made
 	// of it, before the alert is sent. The match does not change; the event is
 	// valid until it returns. It returns false to have the alert not sent.
@@ -108,7 +111,12 @@ func New(src event.Source, rules *Rules, d Sender, opts Options) (*Agent, error)
 // It is called once.
 func (a *Agent) Run(ctx context.Context) error {
 	defer close(a.ended)
-	a.stream.Idle = a.tend
+	a.stream.Idle = func() error {
+		if a.opts.Idle != nil {
+			a.opts.Idle()
+		}
+		return a.tend()
+	}
 	a.stream.Loaded = func() error {
 		a.recorder.end() // a new section has another state
 		a.clock = a.stream.State.Clock()

@@ -79,6 +79,7 @@ type Guard struct {
 	places   *places
 	facts    *facts
 	box      *box
+	lineage  *lineage
 	fast     *fast
 
 	policies atomic.Pointer[policy.Set]
@@ -147,8 +148,9 @@ func (g *Guard) open() (err error) {
 	g.captures.adopt()
 	g.intake = newIntake(g, g.opts.QueueAlerts) // before what may raise alerts
 	g.facts = newFacts()
+	g.lineage = newLineage()
 	if g.runner, err = action.New(action.Options{
-		Record: g.store, Policies: g.policies.Load, Facts: g.facts.of, Docker: g.opts.Docker, Notify: g.mail.notify, Capture: g.captures.take,
+		Record: g.store, Policies: g.policies.Load, Facts: g.facts.of, Lineage: g.lineage, Docker: g.opts.Docker, Notify: g.mail.notify, Capture: g.captures.take,
 		State: dir(undoName), Overdue: g.overdue, DryRun: g.opts.DryRun, Log: g.log,
 	}); err != nil {
 		return err
@@ -162,7 +164,7 @@ func (g *Guard) open() (err error) {
 	if g.agent, err = agent.New(g.opts.Source, g.opts.Rules, g.intake, agent.Options{
 		Live: true, CanaryEvery: g.opts.CanaryEvery, Log: g.log,
 		Loss:   agent.Loss{Alert: true, Every: 30 * time.Second},
-		Loaded: g.loaded, Applied: g.applied, Matched: g.intake.matched,
+		Loaded: g.loaded, Applied: g.applied, Idle: g.lineage.idle, Matched: g.intake.matched,
 	}); err != nil {
 		return err
 	}
@@ -177,6 +179,7 @@ func (g *Guard) loaded(st *host.State) {
 	g.clock.Store(&clock)
 	g.places.loaded(st)
 	g.facts.loaded(st)
+	g.lineage.loaded(st)
 	if g.opts.Box != nil {
 		g.recorder.Store(blackbox.New(g.opts.Box, st, blackbox.Options{Keep: g.Policies().Box().Reach + maxAfter, MaxLog: 32 << 20}))
 	}
@@ -186,6 +189,7 @@ func (g *Guard) loaded(st *host.State) {
 func (g *Guard) applied(he *host.Event) {
 	g.places.seen(he)
 	g.facts.seen(he)
+	g.lineage.seen(he)
 	g.fast.seen(he)
 	if r := g.recorder.Load(); r != nil {
 		r.Note(he)

@@ -113,6 +113,7 @@ func (g *Guard) situation(id string) (*alert.Alert, *scene.Scene, error) {
 	var boot int64
 	sc := &scene.Scene{}
 	processes := map[scene.Key]scene.Process{}
+	byPID := map[int64]scene.Key{} // the newest
 	_, err := evidence.ReadIncident(EvidenceDir(g.opts.State), id, func(r *evidence.Record) error {
 		switch r.Kind {
 		case evidence.KindOpened:
@@ -126,7 +127,7 @@ func (g *Guard) situation(id string) (*alert.Alert, *scene.Scene, error) {
 			if err := json.Unmarshal(r.Data, &p); err != nil {
 				return err
 			}
-			processes[p.Key()] = p
+			processes[p.Key()], byPID[p.PID] = p, p.Key()
 		case evidence.KindAlert:
 			var rec evidence.AlertRecord
 			if err := json.Unmarshal(r.Data, &rec); err != nil {
@@ -156,8 +157,15 @@ func (g *Guard) situation(id string) (*alert.Alert, *scene.Scene, error) {
 	if boot > 0 {
 		sc.Boot = min(sc.Boot, boot)
 	}
-	if p, ok := processes[at]; ok {
-		sc.Processes = []scene.Process{p}
+	// What has the number of a parent is it only if it started before.
+	for p, ok := processes[at]; ok && len(sc.Processes) < len(processes); {
+		sc.Processes = append(sc.Processes, p)
+		if p.Container == sc.ContainerID() {
+			sc.Root = len(sc.Processes) - 1
+		}
+		key, known := byPID[p.PPID]
+		ok = known && key.Start <= p.Start
+		p = processes[key]
 	}
 	return last, sc, nil
 }
