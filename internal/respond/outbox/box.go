@@ -69,6 +69,7 @@ type Box struct {
 	buf      []byte
 	news     chan struct{} // closed when there is something new
 	readers  map[*position]struct{}
+	held     int // outputs are being attached
 	closed   bool
 	stats    Stats
 
@@ -238,7 +239,7 @@ func (b *Box) flushMemory() error {
 }
 
 func (b *Box) forgetRead() {
-	if len(b.readers) == 0 {
+	if !b.hasRead() {
 		return
 	}
 	for low := b.lowest(); len(b.memory) > 0 && b.memory[0].seq < low; {
@@ -308,7 +309,7 @@ func (b *Box) shrink() {
 	low := b.lowest()
 	for len(b.segments) > 1 {
 		s := b.segments[0]
-		read := s.last < low && len(b.readers) > 0
+		read := s.last < low && b.hasRead()
 		if !read && b.bytes() <= b.opts.MaxBytes {
 			return
 		}

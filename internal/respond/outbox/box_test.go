@@ -68,6 +68,13 @@ func mustAttach(t testing.TB, b *Box, name string) *position {
 	return p
 }
 
+func mustDetach(t testing.TB, b *Box, p *position) {
+	t.Helper()
+	if err := b.detach(p); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // rest returns the rules of the alerts that an output lacks, and their IDs.
 func rest(t testing.TB, b *Box, p *position) (rules, ids []string) {
 	t.Helper()

@@ -59,6 +59,7 @@ func NewDelivery(box *Box, outputs []alert.Output, opts DeliveryOptions) (*Deliv
 	setDefault(&opts.Log, slog.Default())
 	d := &Delivery{box: box, log: opts.Log}
 	names := map[string]bool{}
+	defer box.hold()() // alerts may come on before all are attached
 	for _, o := range outputs {
 		place := o.Name()
 		if p, ok := o.(placed); ok {
@@ -123,8 +124,15 @@ func (d *Delivery) Close(ctx context.Context) error {
 		close(l.drain)
 	}
 	var errs []error
+	var read []*position
 	for _, l := range d.lanes {
 		errs = append(errs, l.end(ctx))
+		read = append(read, l.pos)
+	}
+	// All at once: the box must not take one that is still read from for the only one.
+	d.box.leave(read...)
+	for _, l := range d.lanes {
+		errs = append(errs, l.release())
 	}
 	return errors.Join(errs...)
 }

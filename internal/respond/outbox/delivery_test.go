@@ -261,6 +261,82 @@ func TestWhatIsInMemoryOnlyIsDeliveredAndThenGone(t *testing.T) {
 	}
 }
 
+// gated takes batches once its gate is open, whatever its context says.
+type gated struct {
+	batcher
+	entered, gate chan struct{}
+}
+
+func (g *gated) SendBatch(_ context.Context, alerts []*alert.Alert) error {
+	close(g.entered)
+	<-g.gate
+	return g.take(context.Background(), alerts...)
+}
+
+// An output that ends later than a dead one, at the end or when outputs are replaced, must not make the
+// box think that all have what it has.
+func TestOutputThatEndsLastLeavesWhatADeadOneLacks(t *testing.T) {
+	dir := t.TempDir()
+	b := mustOpen(t, dir, Options{SegmentBytes: 600})
+	dead := &fake{name: "dead", err: errors.New("down")}
+	late := &gated{batcher{fake{name: "late", most: 40}}, make(chan struct{}), make(chan struct{})}
+	attached := mustAttach(t, b, "late") // it is to have all 40 in one batch
+	mustDetach(t, b, attached)
+	mustDetach(t, b, mustAttach(t, b, "dead"))
+	mustPut(t, b, 1, 40)
+	d := deliver(t, b, dead, late)
+	<-late.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	go func() {
+		<-d.lanes[0].ended
+		time.Sleep(20 * time.Millisecond) // for what Close does then
+		close(late.gate)
+	}()
+	if err := d.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	wantGot(t, &late.fake, words(1, 40))
+	mustClose(t, b)
+
+	b = mustOpen(t, dir, Options{SegmentBytes: 600})
+	dead.set(nil, false)
+	finish(t, deliver(t, b, dead, &late.fake))
+	wantGot(t, dead, words(1, 40))
+	wantGot(t, &late.fake, words(1, 40))
+}
+
+// named is an output that something happens to when it is asked for its name.
+type named struct {
+	fake
+	asked func()
+}
+
+func (n *named) Name() string {
+	if n.asked != nil {
+		n.asked()
+	}
+	return n.fake.name
+}
+
+// Alerts come on while outputs are replaced.
+func TestAlertsThatComeWhileOutputsBeginDeleteNothing(t *testing.T) {
+	b := mustOpen(t, t.TempDir(), Options{SegmentBytes: 600})
+	mustDetach(t, b, mustAttach(t, b, "y"))
+	mustPut(t, b, 1, 40)
+	x, y := &fake{name: "x"}, &named{fake: fake{name: "y"}}
+	y.asked = func() {
+		y.asked = nil
+		mustPut(t, b, 41, 80) // x is attached, y is not
+	}
+	finish(t, deliver(t, b, x, y))
+	wantGot(t, x, words(41, 80))
+	wantGot(t, &y.fake, words(1, 80))
+	if len(b.segments) != 1 {
+		t.Errorf("%d segments are left", len(b.segments))
+	}
+}
+
 // Times of alerts that jump to and fro, as when the clock is set, change
 // nothing: nothing here depends on a clock.
 func TestClockThatJumpsChangesNothing(t *testing.T) {

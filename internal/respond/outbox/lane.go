@@ -216,5 +216,15 @@ func (l *lane) end(ctx context.Context) error {
 		}
 	}
 	l.cancel()
-	return errors.Join(l.err, l.box.detach(l.pos))
+	return l.err
+}
+
+// release gives up the position, unless the lane was left behind and may still note it.
+func (l *lane) release() error {
+	select {
+	case <-l.ended:
+		return l.pos.close()
+	default:
+		return nil
+	}
 }

@@ -155,11 +155,36 @@ func (b *Box) advance(p *position, seq uint64) error {
 
 // detach ends the reading for an output, whose position stays.
 func (b *Box) detach(p *position) error {
-	b.mu.Lock()
-	delete(b.readers, p)
-	b.mu.Unlock()
-	return errors.Join(p.slot.Sync(), p.slot.Close())
+	b.leave(p)
+	return p.close()
 }
+
+// leave says that there are fewer outputs now.
+func (b *Box) leave(positions ...*position) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, p := range positions {
+		delete(b.readers, p)
+	}
+}
+
+// close gives up the slot.
+func (p *position) close() error { return errors.Join(p.slot.Sync(), p.slot.Close()) }
+
+// hold has the box keep what all outputs have, until it is released: there may be more outputs then.
+func (b *Box) hold() (release func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held++
+	return func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.held--
+	}
+}
+
+// hasRead reports whether what is before lowest is not needed any more. It is called with mu held.
+func (b *Box) hasRead() bool { return len(b.readers) > 0 && b.held == 0 }
 
 // waiting returns how many alerts an output lacks.
 func (b *Box) waiting(p *position) uint64 {
