@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/json"
 	"math"
 	"slices"
@@ -73,14 +74,16 @@ func (s *Server) compare(q *request) error {
 				counts[i] = results[i].Join(alike)
 			}
 		}
-		out := a.compared(results[0], results[1])
-		out.count(counts)
-		return st.end(out)
+		if a.sort >= len(results[0].Columns) {
+			a.sort = telling(results[0], results[1])
+		}
+		return st.end(a.compared(results[0], results[1], counts))
 	})
 }
 
-// compared joins two results by key, the greatest change first.
-func (a *asked) compared(was, is *view.Result) *comparison {
+// compared joins two results by key, the greatest change first. counts are how many
+// rows were joined under each key, nil for none.
+func (a *asked) compared(was, is *view.Result, counts [2]map[string]int) *comparison {
 	limit := a.limit
 	a.limit = math.MaxInt
 	x, y := a.rows(was), a.rows(is)
@@ -115,19 +118,58 @@ func (a *asked) compared(was, is *view.Result) *comparison {
 		}
 		return slices.Compare([]string{a.Key}, []string{b.Key})
 	})
+	out.count(counts)
 	out.Total = len(out.Rows)
 	out.Rows = out.Rows[:min(limit, len(out.Rows))]
 	return out
 }
 
-// count notes how many rows were joined.
+// telling returns the column to compare by: the usual one of the view, or if
+// that is 0 in all rows, as processor time is where nobody recorded it, the first
+// one that adds something up and is not.
+func telling(was, is *view.Result) int {
+	some := func(column int) bool {
+		for _, r := range []*view.Result{was, is} {
+			for i := range r.Rows {
+				if c := &r.Rows[i].Cells[column]; c.Num != 0 || c.Float != 0 || c.Text != "" {
+					return true
+				}
+			}
+		}
+		return false
+	}
+	usual := was.DefaultSort()
+	if some(usual) {
+		return usual
+	}
+	for i := range was.Columns {
+		if agg := was.Columns[i].Agg; (agg == view.Sum || agg == view.TimeAverage) && some(i) {
+			return i
+		}
+	}
+	return usual
+}
+
+// count notes how many rows were joined. Where the values are equal, more or less
+// of them is the difference.
 func (c *comparison) count(counts [2]map[string]int) {
 	c.Joined = counts[0] != nil
 	for i := range c.Rows {
 		r := &c.Rows[i]
 		r.CountA, r.CountB = counts[0][r.Key], counts[1][r.Key]
+		switch {
+		case r.Kind == "same" && r.CountB > r.CountA:
+			r.Kind = "more"
+		case r.Kind == "same" && r.CountB < r.CountA:
+			r.Kind = "less"
+		}
 	}
+	slices.SortStableFunc(c.Rows, func(a, b comparedRow) int {
+		return cmp.Or(cmp.Compare(math.Abs(b.Change), math.Abs(a.Change)), cmp.Compare(abs(b.CountB-b.CountA), abs(a.CountB-a.CountA)))
+	})
 }
+
+func abs(n int) int { return max(n, -n) }
 
 // number returns the value of a column, 0 if it is none.
 func (r *row) number(i int) float64 {
