@@ -131,11 +131,11 @@ func TestTypesOfEvents(t *testing.T) {
 		{newWorld(t).happen(workPID, event.SYSCALL_OPENAT_2_X, 8, -100, "x", 1, 0), []expectation{
 			{"evt.type", "openat"}, {"syscall.type", "openat"}, {"evt.dir", "<"}, {"evt.category", "file"},
 			{"evt.type.is.openat", "1"}, {"evt.type.is.open", "0"}, {"evt.type.is.307", "1"}, {"evt.type.is.3", "0"},
-			{"evt.is_io", "false"}, {"evt.io_dir", missing}, {"evt.is_wait", "false"}, {"evt.count.exit", "1"},
+			{"evt.is_io", "false"}, {"evt.io_dir", missing}, {"evt.is_wait", "false"}, {"evt.count.exit", "1"}, {"evt.count.open", "1"},
 			{"evt.count.procinfo", "0"}, {"evt.count.threadinfo", "0"},
 		}},
 		{newWorld(t).happen(workPID, event.SYSCALL_READ_X, 4, "data", 3, 10), []expectation{
-			{"evt.category", "file"}, {"evt.is_io", "true"}, {"evt.is_io_read", "true"}, {"evt.is_io_write", "false"}, {"evt.io_dir", "read"},
+			{"evt.count.open", "0"}, {"evt.category", "file"}, {"evt.is_io", "true"}, {"evt.is_io_read", "true"}, {"evt.is_io_write", "false"}, {"evt.io_dir", "read"},
 		}},
 		{newWorld(t).happen(workPID, event.SYSCALL_WRITE_X, 4, "data", 5, 10), []expectation{
 			{"evt.category", "net"}, {"evt.is_io_read", "false"}, {"evt.is_io_write", "true"}, {"evt.io_dir", "write"}, {"evt.is_syslog", "false"},

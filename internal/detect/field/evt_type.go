@@ -37,6 +37,8 @@ var eventTypeFields = []Def{
 		Example: "evt.is_syslog = true", bind: truth(isSyslog)},
 	{Name: "evt.count.exit", Type: u32, Doc: "1 for exit events, to be summed up.",
 		Example: "evt.count.exit = 1", bind: number(func(e *host.Event) (uint64, bool) { return 1, !e.Type().IsEnter() })},
+	{Name: "evt.count.open", Type: u32, Flags: Hidden, Doc: "1 for exit events of calls that open a file by a name or handle, to be summed up.",
+		Example: "evt.count.open = 1", bind: always(func(e *host.Event) uint64 { return bit(opening.Has(e.Type())) })},
 	{Name: "evt.count.procinfo", Type: u32, Flags: Hidden, Doc: "1 for procinfo events of main threads, to be summed up.",
 		Example: "evt.count.procinfo = 1", bind: always(func(e *host.Event) uint64 {
 			return bit(e.Type() == event.PROCINFO_E && e.Thread != nil && e.Thread == e.Thread.Leader)
@@ -44,6 +46,18 @@ var eventTypeFields = []Def{
 	{Name: "evt.count.threadinfo", Type: u32, Flags: Hidden, Doc: "1 for procinfo events, to be summed up.",
 		Example: "evt.count.threadinfo = 1", bind: always(func(e *host.Event) uint64 { return bit(e.Type() == event.PROCINFO_E) })},
 }
+
+// opening are the exits of calls that open a file.
+var opening = func() (types event.TypeSet) {
+	for _, name := range []string{"open", "openat", "openat2", "creat", "open_by_handle_at"} {
+		for _, i := range event.Lookup(name) {
+			if !i.Type.IsEnter() {
+				types.Add(i.Type)
+			}
+		}
+	}
+	return types
+}()
 
 func waitLatency(e *host.Event) uint64 {
 	if e.Info().Flags&event.Waits == 0 {

@@ -8,6 +8,7 @@
 package proctree
 
 import (
+	"math"
 	"slices"
 	"strconv"
 
@@ -43,9 +44,11 @@ type Process struct {
 	Born bool `json:"born"`
 	// Exit says how it ended: "0", "1", "SIGKILL" …; empty if it did not or nobody told.
 	Exit string `json:"exit,omitempty"`
-	// Container is the short id of its container, empty on the host.
-	Container string  `json:"container,omitempty"`
-	Images    []Image `json:"images"`
+	// Container is the short id of its container, empty on the host, and
+	// ContainerName its name, empty if nobody told it.
+	Container     string  `json:"container,omitempty"`
+	ContainerName string  `json:"containerName,omitempty"`
+	Images        []Image `json:"images"`
 	// Threads is how many threads it started beside the main one, Events what
 	// all of them did, Errors how many of these failed.
 	Threads int    `json:"threads,omitempty"`
@@ -117,6 +120,7 @@ func (t *Tree) Add(he *host.Event) {
 	if p.image != lead.Image {
 		p.changed(lead, he.State, he)
 	}
+	p.recognize(he)
 	if !he.Hidden {
 		p.count(he)
 	}
@@ -179,8 +183,14 @@ func (t *Tree) add(lead *host.Thread, s *host.State) *Process {
 func (p *Process) changed(lead *host.Thread, s *host.State, he *host.Event) {
 	p.image = lead.Image
 	p.Container = lead.ContainerID()
+	if c := lead.Container; c != nil && c.Name != "" {
+		p.ContainerName = c.Name
+	}
 	im := imageOf(lead, s)
 	if n := len(p.Images); n > 0 {
+		if before := &p.Images[n-1]; im.UID == unknownUser {
+			im.UID, im.User = before.UID, before.User
+		}
 		if p.Images[n-1].same(&im) {
 			return
 		}
@@ -193,6 +203,21 @@ func (p *Process) changed(lead *host.Thread, s *host.State, he *host.Event) {
 		im.Time, im.Exec = he.Time(), t == event.SYSCALL_EXECVE_19_X || t == event.SYSCALL_EXECVEAT_X
 	}
 	p.Images = append(p.Images, im)
+}
+
+// unknownUser is the number of a user that is not known, as in the kernel.
+const unknownUser = math.MaxUint32
+
+// recognize takes the user from another thread when nobody knows that of the
+// main one: it may have ended before the stream began.
+func (p *Process) recognize(he *host.Event) {
+	im := &p.Images[len(p.Images)-1]
+	if th := he.Thread; im.UID == unknownUser && th != nil && th.UID != unknownUser {
+		im.UID = th.UID
+		if u := he.State.User(th.UID, th.ContainerID()); u != nil {
+			im.User = u.Name
+		}
+	}
 }
 
 // same reports whether program and user are.

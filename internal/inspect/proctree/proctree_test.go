@@ -102,3 +102,22 @@ func TestATreeTellsALife(t *testing.T) {
 		t.Errorf("the second of that number: %+v", again)
 	}
 }
+
+func TestTheUserAndTheNameOfTheContainerAreThoseThatFieldsTell(t *testing.T) {
+	l := newLife(t)
+	// A thread of a process whose main one is not known: res, exe, args, tid, pid, ptid, cwd, fdlimit, pgft_maj, pgft_min,
+	// vm_size, vm_rss, vm_swap, comm, cgroups, flags, uid.
+	l.do(843, event.SYSCALL_CLONE_20_X, 0, "curl", nil, 843, 842, 774, "/", 0, 0, 0, 0, 0, 0, "curl", nil, 1<<1, 1000)
+	l.do(843, event.SYSCALL_READ_X, 7, []byte("welcome"), 3, 100)
+	curl := l.tree.Processes[len(l.tree.Processes)-1]
+	if curl.PID != 842 || len(curl.Images) != 1 || curl.Images[0].UID != 1000 || curl.Images[0].User != "anna" {
+		t.Errorf("the user of the thread: %+v", curl)
+	}
+	const id = "3ad7b26ded6d8e7b23da7d48fe889434573036c27ae5a74837233de441c3601e"
+	l.do(400, event.SYSCALL_CLONE_20_X, 0, "web", nil, 400, 400, 1, "/", 0, 0, 0, 0, 0, 0, "web", "cpuset=/docker/"+id+"\x00", 0, 0)
+	l.do(-1, event.CONTAINER_JSON_2_E, `{"container":{"id":"`+id[:12]+`","full_id":"`+id+`","name":"shop_web_1","type":0,"image":"shop"}}`)
+	l.do(400, event.SYSCALL_READ_X, 7, []byte("welcome"), 3, 100)
+	if web := l.tree.Processes[len(l.tree.Processes)-1]; web.Container != id[:12] || web.ContainerName != "shop_web_1" {
+		t.Errorf("the container: %+v", web)
+	}
+}

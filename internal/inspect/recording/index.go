@@ -31,7 +31,7 @@ const (
 	partTiles = 'O' // JSON of the overview
 	partEnd   = 'E' // empty; the last part
 
-	indexVersion = 2
+	indexVersion = 3
 	// maxPart bounds what is believed of a length, maxIndex what is unpacked.
 	maxPart  = 1 << 30
 	maxIndex = 4 << 30

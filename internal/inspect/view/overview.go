@@ -58,7 +58,7 @@ func (s *Summary) Overview() *Overview {
 			if strings.Contains(s.opt.Filter, "container.") {
 				continue
 			}
-			t.total = float64(len(s.names))
+			t.total = float64(len(s.ran))
 		}
 		o.Tiles = append(o.Tiles, t.result(t.tile, times, used))
 	}

@@ -43,7 +43,8 @@ type Summary struct {
 	last    uint64
 	part    int // of the levels
 	state   *host.State
-	names   map[string]bool // containers
+	names   map[string]bool // containers with an event that counts
+	ran     map[string]bool // containers with a process, or an event that counts
 }
 
 type runningTile struct {
@@ -60,7 +61,7 @@ func NewSummary(opt SummaryOptions) (*Summary, error) {
 	if opt.Samples <= 0 {
 		opt.Samples = 400
 	}
-	s := &Summary{opt: opt, prog: filter.NewProgram(), part: -1, names: map[string]bool{}, byPort: make([]*series, len(protocols))}
+	s := &Summary{opt: opt, prog: filter.NewProgram(), part: -1, names: map[string]bool{}, ran: map[string]bool{}, byPort: make([]*series, len(protocols))}
 	s.line = timeline{start: opt.Start, width: firstWidth, room: 16 * opt.Samples}
 	if opt.End > opt.Start && opt.Start > 0 {
 		s.line.known, s.line.room = true, opt.Samples
@@ -126,7 +127,7 @@ func (s *Summary) Add(e *host.Event) {
 		s.levels(part)
 	}
 	if t := e.Thread; t != nil && t.Container != nil && !s.names[t.Container.ID] && len(s.names) < maxSeen {
-		s.names[t.Container.ID] = true
+		s.names[t.Container.ID], s.ran[t.Container.ID] = true, true
 	}
 	for _, i := range s.candidates(e.Info()) {
 		if t := &s.tiles[i]; t.all || s.prog.Eval(t.cond, e) {
@@ -282,7 +283,9 @@ func (s *Summary) levels(part int) {
 		}
 		processes++
 		if t.Container != nil {
-			running[t.Container.ID] = true
+			if running[t.Container.ID] = true; len(s.ran) < maxSeen {
+				s.ran[t.Container.ID] = true
+			}
 		}
 		for _, fd := range t.FDs.All() {
 			if fd.Type.IsServer() {

@@ -51,6 +51,23 @@ func TestATileAddsUpOverTime(t *testing.T) {
 	}
 }
 
+func TestAContainerInWhichNothingHappensRunsAllTheSame(t *testing.T) {
+	s := newScene(t)
+	const id = "3ad7b26ded6d8e7b23da7d48fe889434573036c27ae5a74837233de441c3601e"
+	s.happen(400, event.SYSCALL_CLONE_20_X, 0, "web", nil, 400, 400, 1, "/", 0, 0, 0, 0, 0, 0, "web", "cpuset=/docker/"+id+"\x00", 0, 0)
+	for _, filter := range []string{"", "proc.name = work", "evt.type = nanosleep"} {
+		sum := mustSummary(t, SummaryOptions{Filter: filter, Samples: 4, Start: s.now, End: s.now + 8*second/1000})
+		for range 8 {
+			sum.Add(s.read(10, 3, 10))
+		}
+		sum.Add(s.happen(10, event.SYSCALL_NANOSLEEP_X, 0))
+		c := sum.Overview().tile("Running Containers")
+		if c.Total != 1 || c.Max != 1 {
+			t.Errorf("%q: %v in all, at most %v: %v", filter, c.Total, c.Max, c.Values)
+		}
+	}
+}
+
 func TestTheTimeLineGrowsWithTheStream(t *testing.T) {
 	s := newScene(t)
 	sum := mustSummary(t, SummaryOptions{Samples: 4})

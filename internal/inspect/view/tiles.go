@@ -70,7 +70,7 @@ const (
 
 // tiles is the table of all but those of single protocols.
 var tiles = []tile{
-	{name: "Running Processes", category: "general", doc: "Processes that ran.", measure: levelProcesses, opens: "procs"},
+	{name: "Running Processes", category: "general", doc: "Processes that ran at a time. One whose end the capture does not show counts as running to the end.", measure: levelProcesses, opens: "procs"},
 	{name: "Running Containers", category: "general", doc: "Containers in which something ran.", measure: levelContainers, opens: "containers"},
 	{name: "System Calls", category: "general", doc: "Events of all processes.", opens: "syscalls"},
 	{name: "Drops", category: "general", doc: "Times at which the recorder said that it left events out. What is shown for them is less than what happened.",

@@ -110,6 +110,7 @@ export interface Process {
   born: boolean
   exit?: string
   container?: string
+  containerName?: string
   images: Image[]
   threads?: number
   events: number
