@@ -3,7 +3,10 @@ package api
 import (
 	"container/list"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -86,7 +89,7 @@ func (s *Server) answered(q *request, x *question, make func(*stream) ([]byte, e
 	final := x.rec.Info().Done
 	b, err := make(q.stream())
 	if err == nil && final {
-		s.answers.put(key, b)
+		s.keep(x.rec, func() { s.answers.put(key, b) })
 	}
 	return err
 }
@@ -120,6 +123,26 @@ func (c *answerCache) get(key string) ([]byte, bool) {
 	return e.Value.(*answer).data, true
 }
 
+// forget forgets the answers about a capture.
+func (c *answerCache) forget(capture int) {
+	about, compared := fmt.Sprintf("/api/captures/%d/", capture), fmt.Sprintf("other=%d", capture)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for key, e := range c.byKey {
+		_, query, _ := strings.Cut(key, "?")
+		if strings.HasPrefix(key, about) || slices.Contains(strings.Split(query, "&"), compared) {
+			c.drop(e)
+		}
+	}
+}
+
+// drop forgets an answer. It is called with mu held.
+func (c *answerCache) drop(e *list.Element) {
+	a := c.order.Remove(e).(*answer)
+	delete(c.byKey, a.key)
+	c.used -= len(a.data) + len(a.key)
+}
+
 func (c *answerCache) put(key string, data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -128,10 +151,6 @@ func (c *answerCache) put(key string, data []byte) {
 	}
 	c.byKey[key] = c.order.PushFront(&answer{key, data})
 	for c.used += len(data) + len(key); c.used > c.room; {
-		last := c.order.Back()
-		a := last.Value.(*answer)
-		c.order.Remove(last)
-		delete(c.byKey, a.key)
-		c.used -= len(a.data) + len(a.key)
+		c.drop(c.order.Back())
 	}
 }

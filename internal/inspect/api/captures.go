@@ -1,6 +1,8 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
 	"slices"
 	"strconv"
 
@@ -9,6 +11,7 @@ import (
 	"rollcage/internal/inspect/proctree"
 	"rollcage/internal/inspect/recording"
 	"rollcage/internal/inspect/view"
+	"rollcage/internal/observe/host"
 )
 
 // capture is what the interface shows of a capture.
@@ -21,6 +24,8 @@ type captureInfo struct {
 type served struct {
 	*recording.Recording
 	judged judged
+	ctx    context.Context // ends when it is removed
+	stop   context.CancelFunc
 }
 
 // Add serves another capture, which stays the caller's, and returns its ID.
@@ -28,16 +33,35 @@ type served struct {
 func (s *Server) Add(r *recording.Recording) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.captures = append(s.captures, &served{Recording: r})
+	ctx, stop := context.WithCancel(context.Background())
+	s.captures = append(s.captures, &served{Recording: r, ctx: ctx, stop: stop})
 	return len(s.captures) - 1
 }
 
-// Remove serves a capture no more. Answers that are on their way go on.
+// Remove serves a capture no more, and forgets what is remembered of it.
+// Answers that are on their way go on.
 func (s *Server) Remove(id int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if id >= 0 && id < len(s.captures) {
-		s.captures[id] = nil
+	if id < 0 || id >= len(s.captures) || s.captures[id] == nil {
+		return
+	}
+	c := s.captures[id]
+	s.captures[id] = nil
+	c.stop()
+	s.answers.forget(id)
+	s.lists.forget(c.Recording)
+}
+
+// keep calls remember while a capture is served, and not if it is no more.
+func (s *Server) keep(r *recording.Recording, remember func()) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, c := range s.captures {
+		if c != nil && c.Recording == r {
+			remember()
+			return
+		}
 	}
 }
 
@@ -133,24 +157,70 @@ type processList struct {
 	LeftOut   uint64              `json:"leftOut"`
 }
 
-// processes answers with the processes that lived in the window, and their ancestors.
+// processes answers with the processes that lived in the window, with a filter
+// those with an event there that fits; and with their ancestors.
 func (s *Server) processes(q *request) error {
-	r, err := s.capture(q)
+	x, err := s.question(q)
 	if err != nil {
 		return err
 	}
-	w, err := q.window()
+	if x.cond.prog == nil {
+		return q.stream().lines(x.rec, func(p *proctree.Process) bool {
+			return (p.End == 0 || p.End >= x.window.From) && (x.window.To == 0 || p.Start <= x.window.To)
+		})
+	}
+	st := q.stream()
+	fits, err := s.doers(q.r.Context(), &x, st)
 	if err != nil {
 		return err
 	}
-	var failed error
+	return st.lines(x.rec, func(p *proctree.Process) bool { return fits[p.ID] })
+}
+
+// doers returns the IDs of the processes with an event that the question is about.
+func (s *Server) doers(ctx context.Context, x *question, st *stream) (map[int]bool, error) {
+	type life struct {
+		id    int
+		first uint64
+	}
+	lives := map[int64][]life{} // by PID, in order of time
+	x.rec.Read(func(t *proctree.Tree) {
+		for _, p := range t.Processes {
+			if p.First != 0 {
+				lives[p.PID] = append(lives[p.PID], life{p.ID, p.First})
+			}
+		}
+	})
+	fits := map[int]bool{}
+	visit := func(he *host.Event) error {
+		lead := he.Process()
+		if lead == nil {
+			return nil
+		}
+		at, own := he.Time(), lives[lead.PID]
+		for i := len(own) - 1; i >= 0; i-- {
+			if own[i].first <= at {
+				fits[own[i].id] = true
+				break
+			}
+		}
+		return nil
+	}
+	err := s.scanParts(ctx, x, needed(x, x.cond, false), visit, func(p float64) error {
+		return st.tick(p*0.999, func() any { return nil })
+	})
+	return fits, err
+}
+
+// lines answers with the processes that are wanted, and their ancestors.
+func (st *stream) lines(r *recording.Recording, wants func(*proctree.Process) bool) (err error) {
+	var b []byte
 	r.Read(func(t *proctree.Tree) {
 		out := processList{Total: len(t.Processes), LeftOut: t.LeftOut}
 		wanted := make([]bool, len(t.Processes))
 		for i := len(t.Processes) - 1; i >= 0; i-- {
 			p := t.Processes[i]
-			lived := (p.End == 0 || p.End >= w.From) && (w.To == 0 || p.Start <= w.To)
-			if wanted[i] = wanted[i] || lived; wanted[i] && p.Parent >= 0 {
+			if wanted[i] = wanted[i] || wants(p); wanted[i] && p.Parent >= 0 {
 				wanted[p.Parent] = true
 			}
 		}
@@ -159,7 +229,10 @@ func (s *Server) processes(q *request) error {
 				out.Processes = append(out.Processes, p)
 			}
 		}
-		failed = q.reply(out)
+		b, err = json.Marshal(part{1, out})
 	})
-	return failed
+	if err != nil {
+		return err
+	}
+	return st.raw(append(b, '\n'))
 }

@@ -141,6 +141,14 @@ func (s *Server) firstPage(q *request, x *question, limit int) ([]eventLine, err
 	}
 	ctx, cancel := context.WithTimeout(q.r.Context(), firstPageIn)
 	defer cancel()
+	places, err := s.places(ctx, 1)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return out, nil
+	}
+	if err != nil {
+		return out, err
+	}
+	defer s.leave(places)
 	for _, part := range needed(x, x.cond, false) {
 		err = x.rec.ScanFrom(ctx, part.first, x.window, recording.Visitor{Event: func(he *host.Event) error {
 			switch {
@@ -178,7 +186,7 @@ func (s *Server) listing(q *request, x *question, tick func(float64, *listing) e
 	l.counts = make([]uint64, len(l.stretches))
 	err := s.count(q.r.Context(), x, l, func(n int) error { return tick(0.999*float64(n)/float64(len(l.stretches)), l) })
 	if err == nil && final {
-		s.lists.put(k, l)
+		s.keep(x.rec, func() { s.lists.put(k, l) })
 	}
 	return l, err
 }
@@ -209,6 +217,11 @@ func (s *Server) page(q *request, x *question, l *listing, offset uint64, limit 
 
 // from visits the events of the question from one with a number on.
 func (s *Server) from(q *request, x *question, num uint64, visit func(*host.Event) error) error {
+	places, err := s.places(q.r.Context(), 1)
+	if err != nil {
+		return err
+	}
+	defer s.leave(places)
 	return x.rec.ScanFrom(q.r.Context(), num, x.window, recording.Visitor{Event: func(he *host.Event) error {
 		if !x.cond.fits(he) {
 			return nil
@@ -273,6 +286,11 @@ func (s *Server) event(q *request) error {
 	if err != nil {
 		return err
 	}
+	places, err := s.places(q.r.Context(), 1)
+	if err != nil {
+		return err
+	}
+	defer s.leave(places)
 	var out *eventDetail
 	var before uint64
 	err = rec.ScanFrom(q.r.Context(), num-min(num, 50), recording.All, recording.Visitor{Event: func(he *host.Event) error {

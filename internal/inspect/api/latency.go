@@ -135,10 +135,12 @@ func (m *latencyMeter) add(he *host.Event) error {
 	col := int(share(he.Time(), m.out.From, m.out.To) * float64(len(m.out.Cells)))
 	row := int(math.Log10(float64(he.Latency)/latencyFirst) * perDecade)
 	m.out.Cells[min(col, len(m.out.Cells)-1)][min(max(row, 0), latencyRows-1)]++
-	m.states.add(stateOf(he), he)
+	call := ""
 	if m.call.Read(he, &m.v) {
-		m.calls.add(strings.Clone(m.v.Str), he)
+		call = strings.Clone(m.v.Str)
+		m.calls.add(call, he)
 	}
+	m.states.add(stateOf(he, call), he)
 	if fd := he.FD; fd != nil && fd.Name != "" {
 		switch {
 		case fd.Type.IsFile():
@@ -150,9 +152,31 @@ func (m *latencyMeter) add(he *host.Event) error {
 	return nil
 }
 
-// stateOf says in a word what a thread does in a call.
-func stateOf(he *host.Event) string {
+// waits says what a thread waits for in calls that do little else.
+var waits = func() map[string]string {
+	out := map[string]string{}
+	for what, calls := range map[string]string{
+		"waiting for signals":     "rt_sigtimedwait sigtimedwait rt_sigsuspend sigsuspend pause",
+		"waiting for events":      "epoll_wait epoll_pwait epoll_pwait2 poll ppoll select pselect6 io_getevents io_pgetevents io_uring_enter",
+		"sleeping":                "nanosleep clock_nanosleep",
+		"waiting for children":    "wait4 waitid waitpid",
+		"waiting for locks":       "futex futex_wait futex_waitv flock semop semtimedop",
+		"waiting for connections": "accept accept4",
+		"waiting for messages":    "mq_timedreceive msgrcv",
+	} {
+		for _, call := range strings.Fields(calls) {
+			out[call] = what
+		}
+	}
+	return out
+}()
+
+// stateOf says in a word what a thread does in a call of that name.
+func stateOf(he *host.Event, call string) string {
 	info := he.Info()
+	if what := waits[call]; what != "" {
+		return what
+	}
 	if info.Flags&event.Waits != 0 && he.FD == nil {
 		return "waiting for events"
 	}

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"slices"
 	"sync"
 
 	"rollcage/internal/inspect/recording"
@@ -49,6 +50,18 @@ func (l *listings) get(k listingKey) *listing {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.byKey[k]
+}
+
+// forget forgets the listings of a capture.
+func (l *listings) forget(rec *recording.Recording) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.order = slices.DeleteFunc(l.order, func(k listingKey) bool {
+		if k.rec == rec {
+			delete(l.byKey, k)
+		}
+		return k.rec == rec
+	})
 }
 
 func (l *listings) put(k listingKey, v *listing) {
