@@ -50,7 +50,7 @@ const (
 	ofFiles    = "fd.type=file and evt.is_io=true and evt.failed=false"
 	ofNetwork  = "fd.type in (ipv4, ipv6) and evt.is_io=true and evt.failed=false"
 	ofHTTP     = `fd.type in (ipv4, ipv6) and evt.is_io=true and evt.buffer startswith "HTTP/"`
-	ofOK       = `(evt.buffer startswith "HTTP/1.1 200" or evt.buffer startswith "HTTP/1.0 200" or evt.buffer startswith "HTTP/2 200")`
+	ofFailed   = `(evt.buffer startswith "HTTP/1.1 4" or evt.buffer startswith "HTTP/1.1 5" or evt.buffer startswith "HTTP/1.0 4" or evt.buffer startswith "HTTP/1.0 5")`
 	ofLogs     = `fd.type=file and evt.is_io_write=true and evt.failed=false and (fd.name contains ".log" or fd.name contains "_log" or fd.name contains "/var/log") and not fd.name endswith ".gz" and not fd.name endswith ".tgz"`
 	ofSyslog   = `fd.name contains "/dev/log" and evt.is_io_write=true and evt.failed=false`
 	ofSystem   = `evt.is_io_write=true and fd.type=file and (fd.name startswith /bin/ or fd.name startswith /sbin/ or fd.name startswith /boot/ or fd.name startswith /etc/ or fd.name startswith /lib or fd.name startswith /usr/bin/ or fd.name startswith /usr/sbin/ or fd.name startswith /usr/share/ or fd.name startswith /usr/lib)`
@@ -127,8 +127,8 @@ var tiles = []tile{
 
 	{name: "HTTP Requests", category: "performance", doc: "Answers to HTTP requests.", quiet: true, noted: true,
 		where: ofHTTP, opens: EchoView, filter: ofHTTP, title: "HTTP responses", key: "fd.directory"},
-	{name: "HTTP Errors", category: "performance", doc: "Answers to HTTP requests with another status than 200.", quiet: true, noted: true,
-		where: ofHTTP + " and not " + ofOK, opens: EchoView, filter: ofHTTP + " and not " + ofOK, title: "HTTP responses", key: "fd.directory"},
+	{name: "HTTP Errors", category: "performance", doc: "Answers to HTTP requests with status 4xx or 5xx, each as often as it was read and written.", quiet: true, noted: true,
+		where: ofHTTP + " and " + ofFailed, opens: EchoView, filter: ofHTTP + " and " + ofFailed, title: "HTTP responses", key: "fd.directory"},
 	{name: "File Open Errors", category: "performance", doc: "Files that could not be opened.", quiet: true,
 		where: ofOpens + " and evt.failed=true", opens: DigView, filter: ofOpens + " and evt.failed=true", title: "Failed opens", key: digNothing},
 	{name: "Fork Count", category: "performance", doc: "New processes and threads.", quiet: true,
