@@ -71,6 +71,8 @@ type Runner struct {
 	running sync.WaitGroup
 	// undoRetry is the first pause after something could not be taken back.
 	undoRetry time.Duration
+	// dockerWait is how long Docker may take.
+	dockerWait time.Duration
 
 	mu     sync.Mutex
 	locks  map[string]*keyLock // by container
@@ -99,7 +101,7 @@ func New(opts Options) (*Runner, error) {
 	if err != nil {
 		return nil, fmt.Errorf("actions: %w", err)
 	}
-	r := &Runner{opts: opts, own: o, undoRetry: firstUndoRetry, locks: map[string]*keyLock{}}
+	r := &Runner{opts: opts, own: o, undoRetry: firstUndoRetry, dockerWait: dockerWait, locks: map[string]*keyLock{}}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	if r.pending, err = openPending(opts.State); err != nil {
 		return nil, fmt.Errorf("actions: %w", err)

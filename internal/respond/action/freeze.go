@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"rollcage/internal/respond/policy"
 	"rollcage/internal/respond/scene"
 )
 
@@ -147,15 +148,48 @@ func fullID(c *scene.Container) string {
 	return c.ID
 }
 
+// dockerWait is how long Docker may take. One that hangs must not keep an attacker alive: then the kernel is asked itself.
+const dockerWait = 5 * time.Second
+
+// viaDocker has Docker act on a container of its own, within so much more than dockerWait. If Docker did not, kernel does
+// it through the cgroup, and how says so.
+func (r *Runner) viaDocker(ctx context.Context, c *scene.Container, more time.Duration, ask func(context.Context) error, kernel func() error) (how string, err error) {
+	if !r.useDocker(c) {
+		return "", kernel()
+	}
+	limited, cancel := context.WithTimeout(ctx, r.dockerWait+more)
+	defer cancel()
+	asked := ask(limited)
+	if asked == nil || ctx.Err() != nil {
+		return "", asked
+	}
+	err = kernel()
+	if errors.Is(err, ErrGone) && !errors.Is(asked, ErrGone) {
+		return "", fmt.Errorf("%w; and no process of it is found", asked) // it is for Docker to say that a container is gone
+	}
+	if err != nil {
+		return "", errors.Join(asked, err)
+	}
+	r.opts.Log.Warn("a container is acted on through its cgroup, as Docker does not do it", "container", c.ID, "error", asked)
+	return fmt.Sprintf(", through its cgroup, as Docker did not: %v", asked), nil
+}
+
 func (r *Runner) pause(q *Request) (plan, error) {
 	c, err := r.container(q)
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{what: "pause container " + containerName(c), act: func(ctx context.Context) (*Undo, error) {
-		if err := r.setPaused(ctx, c, true); err != nil {
+	got := "pause container " + containerName(c)
+	return plan{what: got, got: &got, act: func(ctx context.Context) (*Undo, error) {
+		if isPaused(c) && !r.pending.has(policy.Pause, c) {
+			got = "container " + containerName(c) + " was paused before, not by guard, and stays so"
+			return nil, nil
+		}
+		how, err := r.setPaused(ctx, c, true)
+		if err != nil {
 			return nil, err
 		}
+		got += how
 		return &Undo{Container: c}, nil
 	}}, nil
 }
@@ -165,24 +199,42 @@ func (r *Runner) unpause(q *Request) (plan, error) {
 	if c == nil {
 		return plan{}, errors.New("it is not in a container")
 	}
-	return plan{what: "unpause container " + containerName(c), act: func(ctx context.Context) (*Undo, error) {
-		return nil, r.setPaused(ctx, c, false)
+	got := "unpause container " + containerName(c)
+	return plan{what: got, got: &got, act: func(ctx context.Context) (*Undo, error) {
+		how, err := r.setPaused(ctx, c, false)
+		got += how
+		return nil, err
 	}}, nil
 }
 
+func isPaused(c *scene.Container) bool {
+	f, err := freezerOf(c)
+	if err != nil {
+		return false
+	}
+	frozen, err := f.frozen()
+	return err == nil && frozen
+}
+
 // setPaused pauses a container or lets it go on. That it is so already is no error.
-func (r *Runner) setPaused(ctx context.Context, c *scene.Container, paused bool) error {
-	if r.useDocker(c) {
+func (r *Runner) setPaused(ctx context.Context, c *scene.Container, paused bool) (how string, err error) {
+	kernel := func() error {
+		f, err := freezerOf(c)
+		if err != nil {
+			return err
+		}
+		return f.set(ctx, paused)
+	}
+	return r.viaDocker(ctx, c, 0, func(ctx context.Context) error {
 		if paused {
 			return r.opts.Docker.Pause(ctx, fullID(c))
 		}
-		return r.opts.Docker.Unpause(ctx, fullID(c))
-	}
-	f, err := freezerOf(c)
-	if err != nil {
+		err := r.opts.Docker.Unpause(ctx, fullID(c))
+		if err == nil && isPaused(c) { // Docker does not know of a pause that was done without it
+			err = kernel()
+		}
 		return err
-	}
-	return f.set(ctx, paused)
+	}, kernel)
 }
 
 func (r *Runner) stop(q *Request) (plan, error) {
@@ -194,13 +246,23 @@ func (r *Runner) stop(q *Request) (plan, error) {
 	if timeout == 0 {
 		timeout = defaultStop
 	}
-	return plan{what: "stop container " + containerName(c), act: func(ctx context.Context) (*Undo, error) {
-		if r.useDocker(c) {
-			return nil, r.opts.Docker.Stop(ctx, fullID(c), timeout)
-		}
-		return nil, stopProcesses(ctx, c, timeout)
+	got := "stop container " + containerName(c)
+	return plan{what: got, got: &got, act: func(ctx context.Context) (*Undo, error) {
+		how, err := r.viaDocker(ctx, c, timeout, func(ctx context.Context) error {
+			return r.opts.Docker.Stop(ctx, fullID(c), timeout)
+		}, func() error {
+			if r.useDocker(c) {
+				timeout = min(timeout, lateStop)
+			}
+			return stopProcesses(ctx, c, timeout)
+		})
+		got += how
+		return nil, err
 	}}, nil
 }
+
+// lateStop is how long a container may take to end by itself after Docker took all of the time.
+const lateStop = 2 * time.Second
 
 // defaultStop is how long a container may take to end by itself.
 const defaultStop = 10 * time.Second
@@ -210,11 +272,13 @@ func (r *Runner) killContainer(q *Request) (plan, error) {
 	if err != nil {
 		return plan{}, err
 	}
-	return plan{what: "kill container " + containerName(c), act: func(ctx context.Context) (*Undo, error) {
-		if r.useDocker(c) {
-			return nil, r.opts.Docker.Kill(ctx, fullID(c))
-		}
-		return nil, killContainer(ctx, c)
+	got := "kill container " + containerName(c)
+	return plan{what: got, got: &got, act: func(ctx context.Context) (*Undo, error) {
+		how, err := r.viaDocker(ctx, c, 0, func(ctx context.Context) error {
+			return r.opts.Docker.Kill(ctx, fullID(c))
+		}, func() error { return killContainer(ctx, c) })
+		got += how
+		return nil, err
 	}}, nil
 }
 
@@ -252,7 +316,10 @@ func stopProcesses(ctx context.Context, c *scene.Container, timeout time.Duratio
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-soft:
-			return killContainer(ctx, c)
+			if err := killContainer(ctx, c); !errors.Is(err, ErrGone) { // it may have ended just now
+				return err
+			}
+			return nil
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}

@@ -25,6 +25,8 @@ type Undo struct {
 	Kind      policy.Kind      `json:"kind"`
 	Container *scene.Container `json:"container"`
 	Until     time.Time        `json:"until,omitzero"` // it is taken back then, never by itself if zero
+	// Networks are the inodes of the network namespaces that are cut off.
+	Networks []uint64 `json:"networks,omitempty"`
 	// Also are later actions that did the same again, the newest last, and at most maxAlso: there is one
 	// thing to take back, by any of the IDs.
 	Also []string `json:"also,omitempty"`
@@ -45,6 +47,11 @@ func (u *Undo) again(later Undo) {
 	u.Also = u.Also[max(0, len(u.Also)-maxAlso):]
 	if !u.Until.IsZero() && (later.Until.IsZero() || later.Until.After(u.Until)) {
 		u.Until, u.due = later.Until, later.due
+	}
+	for _, n := range later.Networks {
+		if !slices.Contains(u.Networks, n) {
+			u.Networks = append(u.Networks, n)
+		}
 	}
 	u.Tries, u.Error = 0, ""
 }
@@ -93,6 +100,21 @@ func openPending(path string) (*pending, error) {
 		}
 	}
 	return p, nil
+}
+
+// has reports whether an action of the kind is in force for a container.
+func (p *pending) has(k policy.Kind, c *scene.Container) bool {
+	return slices.ContainsFunc(p.list(), func(u Undo) bool { return u.Kind == k && u.Container.ID == c.ID })
+}
+
+// networks returns the namespaces that are cut off for a container.
+func (p *pending) networks(c *scene.Container) (inodes []uint64) {
+	for _, u := range p.list() {
+		if u.Kind == policy.Isolate && u.Container.ID == c.ID {
+			inodes = append(inodes, u.Networks...)
+		}
+	}
+	return inodes
 }
 
 // put adds what is in force, or has the one that does the same already last as long.
