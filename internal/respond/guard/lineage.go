@@ -24,8 +24,11 @@ type lineage struct {
 	oldest []scene.Key // of ended, in order
 	births map[birth]*born
 
-	at      atomic.Int64 // everything that happened before this time is taken in, ns since the epoch
-	applied atomic.Bool  // since idle was called
+	at atomic.Int64 // everything that happened before this time is taken in, ns since the epoch
+
+	// Of the goroutine of the events alone:
+	told    uint64 // what at was set to last
+	applied bool   // an event, since idle was called
 }
 
 // born is a process with who started it.
@@ -78,7 +81,7 @@ const (
 
 // seen is told of each event.
 func (l *lineage) seen(he *host.Event) {
-	l.applied.Store(true)
+	l.applied = true
 	t := he.Thread
 	if t != nil {
 		switch he.Type() {
@@ -94,17 +97,24 @@ func (l *lineage) seen(he *host.Event) {
 			}
 		}
 	}
-	l.at.Store(int64(he.Time()))
+	if now := he.Time(); now > l.told+tellEvery {
+		l.told = now
+		l.at.Store(int64(now))
+	}
 }
+
+// tellEvery is after how many ns of events others are told how far they are.
+const tellEvery = 1e6
 
 // settled is how far behind now events may come when there seem to be none.
 const settled = 20 * time.Millisecond
 
 // idle is told that there is nothing to take in, or that a moment is over.
 func (l *lineage) idle() {
-	if !l.applied.Swap(false) {
+	if !l.applied {
 		l.at.Store(time.Now().Add(-settled).UnixNano())
 	}
+	l.applied = false
 }
 
 // clone takes down a birth. Of the two events of one, that of the child comes later if the caller ends at

@@ -50,3 +50,21 @@ func TestLineageIsBoundedAndSkipsWhatItForgot(t *testing.T) {
 		t.Errorf("of another one: %v", got)
 	}
 }
+
+// BenchmarkLineageOfOtherEvents is what every event costs that starts or ends no process.
+func BenchmarkLineageOfOtherEvents(b *testing.B) {
+	buf, err := event.Append(nil, 1, 1, event.SYSCALL_OPENAT_2_X, 3, -100, "/etc/shadow", 1, 0, 0x801, 77)
+	if err != nil {
+		b.Fatal(err)
+	}
+	var ev event.Event
+	if err := ev.Reset(buf); err != nil {
+		b.Fatal(err)
+	}
+	he := &host.Event{Event: &ev, Thread: aThread(1, nil)}
+	l := newLineage()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.seen(he)
+	}
+}
