@@ -20,6 +20,9 @@ type DeliveryOptions struct {
 	// Wait makes Send wait for an output whose queue is full, so that nothing is
 	// lost where time does not matter, as when a capture is read.
 	Wait bool
+	// Patience is how long an output is waited for in vain, with Wait, before it is given up and loses
+	// all that comes, 1 min if 0: a receiver that hangs must not keep a run from its end.
+	Patience time.Duration
 	// Log is told of failures and drops, slog.Default() if nil.
 	Log *slog.Logger
 	// ReportEvery is the least time between two reports about one output, 10 s if 0.
@@ -47,6 +50,7 @@ type OutputStats struct {
 func NewDelivery(outputs []Output, opts DeliveryOptions) *Delivery {
 	setDefault(&opts.Capacity, 4096)
 	setDefault(&opts.Timeout, 30*time.Second)
+	setDefault(&opts.Patience, time.Minute)
 	setDefault(&opts.Log, slog.Default())
 	setDefault(&opts.ReportEvery, 10*time.Second)
 	d := &Delivery{}
@@ -122,6 +126,7 @@ func (d *Delivery) Close(ctx context.Context) error {
 	if !d.done {
 		d.done = true
 		for _, l := range d.lanes {
+			l.closing.Store(true)
 			close(l.queue)
 		}
 	}
@@ -152,6 +157,8 @@ type lane struct {
 
 	sent, failed, dropped atomic.Uint64
 	lastError             atomic.Pointer[error]
+	closing               atomic.Bool
+	vain                  time.Duration // how long tries took that failed, since one did not or Close was called; of run
 	trouble               chan struct{} // something is to be reported
 	ended, reported       chan struct{} // closed when run and report return
 	closeErr              error
@@ -187,12 +194,28 @@ func (l *lane) deliver(a *Alert) {
 	}
 	ctx, cancel := context.WithTimeout(l.ctx, l.opts.Timeout)
 	defer cancel()
+	begun := time.Now()
 	if err := l.out.Send(ctx, a); err != nil {
 		l.failed.Add(1)
 		l.fail(err)
+		l.doubt(time.Since(begun))
 		return
 	}
 	l.sent.Add(1)
+	if !l.closing.Load() { // a stream that is made anew takes some before it hangs again
+		l.vain = 0
+	}
+}
+
+// doubt gives the output up when it was waited for too long in vain and somebody waits for it.
+func (l *lane) doubt(took time.Duration) {
+	l.vain += took
+	if !l.opts.Wait || l.ctx.Err() != nil || l.vain < l.opts.Patience {
+		return
+	}
+	l.opts.Log.Warn("an output takes nothing and is given up; it loses all that comes", "output", l.out.Name(),
+		"after", l.opts.Patience, "waiting", len(l.queue))
+	l.cancel()
 }
 
 // fail notes an error for the next report.

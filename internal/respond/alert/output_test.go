@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -473,6 +474,51 @@ func TestSyslogOnAStreamEndsEachMessage(t *testing.T) {
 		if err != nil || !strings.Contains(message, fmt.Sprintf("alert %d ", n)) {
 			t.Errorf("message %d is %q, %v", n, message, err)
 		}
+	}
+}
+
+// A system log that hangs must not hold up the end of a run that waits for its outputs.
+func TestSyslogThatNobodyReadsIsGivenUp(t *testing.T) {
+	sockets := map[string]func(t *testing.T, path string) io.Closer{
+		"datagrams": func(t *testing.T, path string) io.Closer {
+			conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return conn
+		},
+		"stream": func(t *testing.T, path string) io.Closer {
+			l, err := net.Listen("unix", path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return l
+		},
+	}
+	for name, listen := range sockets {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "log")
+			defer listen(t, path).Close()
+			var log bytes.Buffer
+			const alerts = 10_000 // more than the socket holds
+			d := NewDelivery([]Output{NewSyslog(path, Shape{})}, DeliveryOptions{
+				Capacity: alerts, Wait: true, Timeout: 5 * time.Millisecond, Patience: 20 * time.Millisecond, Log: slog.New(slog.NewTextHandler(&log, nil)),
+			})
+			for n := range alerts {
+				d.Send(numbered(n))
+			}
+			err := d.Close(t.Context())
+			s := d.Stats()[0]
+			if err == nil || !strings.Contains(err.Error(), "alerts are lost") || s.Sent+s.Failed+s.Dropped != alerts {
+				t.Errorf("%+v, %v", s, err)
+			}
+			if s.Failed > 100 || s.Dropped == 0 {
+				t.Errorf("it was waited for %d times, and %d alerts were left", s.Failed, s.Dropped)
+			}
+			if !strings.Contains(log.String(), "is given up") {
+				t.Errorf("nothing says so:\n%s", log.String())
+			}
+		})
 	}
 }
 
