@@ -64,7 +64,7 @@ func appendLine(b []byte, prev digest, r *Record) ([]byte, digest, error) {
 		return b, prev, err
 	}
 	if len(body)+restStart > maxLine {
-		return b, prev, fmt.Errorf("a record of %d bytes is too long", len(body))
+		return b, prev, fmt.Errorf("%w: it has %d bytes, more than %d", ErrTooLong, len(body), maxLine-restStart)
 	}
 	rest := body[1:]
 	d := link(prev, rest)

@@ -62,6 +62,9 @@ type Store struct {
 // ErrClosed is returned after Close.
 var ErrClosed = errors.New("the evidence store is closed")
 
+// ErrTooLong is returned for a record that no incident can take, now or later.
+var ErrTooLong = errors.New("the record is too long")
+
 // Open opens the store in a folder, which is made if it is missing. Incidents
 // that a crash left open are open again, or closed if their time is over.
 func Open(dir string, opts Options) (*Store, error) {

@@ -56,6 +56,9 @@ type intake struct {
 // maxLate is how many alerts wait for a disk that is full to be put into incidents.
 const maxLate = 4096
 
+// maxAlert is how many bytes message and values of an alert have at most, so that outbox and incidents take it, escapes and all.
+const maxAlert = 256 << 10
+
 // lateEvery is how often that is tried, and about lost alerts told.
 const lateEvery = time.Second
 
@@ -124,6 +127,9 @@ func (q *intake) run() {
 func (q *intake) take(it item) {
 	g := q.g
 	it.alert.ID = uuid.NewString()
+	if it.alert.Shorten(maxAlert) {
+		g.log.Warn("an alert is cut, as it is too long", "rule", it.alert.Rule, "max_bytes", maxAlert)
+	}
 	incident, err := "", error(nil)
 	if it.alert.Source != alert.SourceInternal {
 		if len(q.late) == 0 { // else it is not its turn
@@ -171,6 +177,10 @@ var errLate = errors.New("others wait for the disk")
 
 // later has an alert put into an incident when the disk takes it.
 func (q *intake) later(it item, err error) {
+	if errors.Is(err, evidence.ErrTooLong) {
+		q.giveUp(it, err)
+		return
+	}
 	if len(q.late) >= maxLate {
 		q.unkept.Add(1)
 		return
@@ -182,13 +192,23 @@ func (q *intake) later(it item, err error) {
 	q.waiting.Store(int64(len(q.late)))
 }
 
+// giveUp leaves an alert out of the incidents, as what it is to be kept with is
+// too long: it would fail each time, and hold up the others.
+func (q *intake) giveUp(it item, err error) {
+	q.unkept.Add(1)
+	q.g.log.Error("an alert is in no incident", "rule", it.alert.Rule, "alert", it.alert.ID, "error", err)
+}
+
 // catchUp puts alerts that wait into incidents.
 func (q *intake) catchUp() {
 	for len(q.late) > 0 {
-		if _, err := q.g.store.Add(q.late[0].alert, q.late[0].scene); err != nil {
-			if errors.Is(err, evidence.ErrClosed) {
-				return
-			}
+		_, err := q.g.store.Add(q.late[0].alert, q.late[0].scene)
+		if errors.Is(err, evidence.ErrClosed) {
+			return
+		}
+		if errors.Is(err, evidence.ErrTooLong) {
+			q.giveUp(q.late[0], err)
+		} else if err != nil {
 			break
 		}
 		q.late[0] = item{}

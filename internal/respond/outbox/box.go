@@ -178,6 +178,10 @@ func (b *Box) Put(a *alert.Alert) error {
 		a.ID = alertID(b.run, r.seq)
 	}
 	b.buf = alert.AppendRecord(b.buf[:0], a)
+	if len(b.buf) > maxPayload && a.Shorten(maxPayload/2) {
+		b.opts.Log.Warn("outbox: an alert is cut, as it is too long", "rule", a.Rule, "bytes", len(b.buf))
+		b.buf = alert.AppendRecord(b.buf[:0], a)
+	}
 	if len(b.buf) > maxPayload {
 		b.stats.Lost++
 		b.mu.Unlock()
