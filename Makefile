@@ -11,6 +11,7 @@ TESTFLAGS   ?=
 ARGS        ?=
 FUZZTIME    ?= 20s
 KERNELS     ?= 5.10 6.1 6.12 7
+KERNEL      ?= 6.12
 ARCHS       ?= amd64 arm64
 
 # sudo takes the usual place of Go out of PATH.
@@ -81,6 +82,10 @@ kernels: ## run the probe's tests under other kernels (KERNELS="5.10 6.1 6.12 7"
 			tools/kernel.sh -a $$arch $$kernel .cache/probe-$$arch.test -test.v $(TESTFLAGS); \
 		done; \
 	done
+
+.PHONY: clock
+clock: ## set the clock of an emulated machine while guard runs there (KERNEL=6.12)
+	@tools/clock.sh $(KERNEL)
 
 .PHONY: clean
 clean: ## remove what was built; .cache/ with fetched kernels and sysdigs stays
