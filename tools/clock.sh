@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Sets the clock of an emulated machine while guard runs there: forward, back, to 2037 and back again, with a restart of
 # guard in between. Fails if an alert is lost or doubled, a pause does not end in time, a process is not killed, a
-# limit does not hold, a capture lacks what it was taken for, or evidence goes. Takes about four minutes.
+# limit does not hold, a capture lacks what it was taken for, or evidence goes. Takes two to four minutes.
 #
 #   tools/clock.sh [KERNEL]        # 6.12 unless given; tools/kernel.sh names them
 set -euo pipefail

@@ -119,6 +119,11 @@ func TestGuardHoldsWhenTheClockIsSet(t *testing.T) {
 	s.scene(t, "in 2037")
 	t.Log("retention sees 2037")
 	s.until(t, "doubt about the clock", func() bool { return strings.Contains(s.err.String(), "nothing is removed because of its age") })
+	s.restart(t)
+	if !strings.Contains(s.err.String(), "the audit log has a gap") {
+		t.Error("a guard that starts in 2037 does not doubt the clock")
+	}
+	s.scene(t, "after a restart in 2037")
 	s.set(t, "back from 2037", -there)
 	s.scene(t, "back from 2037")
 
@@ -345,8 +350,8 @@ func (s *stepped) compare(t *testing.T, r *receiver) {
 		t.Errorf("%d alerts about %d reads", n, s.limited)
 	}
 	runs, err := os.ReadFile(filepath.Join(s.dir, "runs"))
-	if n := strings.Count(string(runs), "\n"); n != 4 { // twice for each run of guard
-		t.Errorf("the limit let %d programs run, not 4: %v", n, err)
+	if n := strings.Count(string(runs), "\n"); n != 6 { // twice for each run of guard
+		t.Errorf("the limit let %d programs run, not 6: %v", n, err)
 	}
 	found := s.compareCaptures(t)
 	internal := 0

@@ -161,6 +161,35 @@ func TestClockThatIsSetForwardRemovesNothingForADay(t *testing.T) {
 	wantSound(t, dir)
 }
 
+func TestClockThatWasSetForwardBeforeARestartIsDoubted(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		records []time.Duration // ago
+		doubted bool
+	}{
+		{"a new store", nil, false},
+		{"one that goes on", []time.Duration{30 * time.Hour, 20 * time.Hour, time.Hour}, false},
+		{"it was set before the restart", []time.Duration{10 * 365 * 24 * time.Hour, time.Hour, time.Minute}, true},
+		{"it was set during the restart", []time.Duration{10 * 365 * 24 * time.Hour}, true},
+		{"it was set long ago", []time.Duration{10 * 365 * 24 * time.Hour, 40 * time.Hour, 20 * time.Hour, time.Hour}, false},
+		{"it was set back", []time.Duration{-10 * 365 * 24 * time.Hour, time.Hour}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			c, err := openChain(filepath.Join(dir, auditName), chain{head: seed("audit")}, nil)
+			must(t, err)
+			for _, ago := range tt.records {
+				must(t, c.append(time.Now().Add(-ago), auditAccess, &Entry{Detail: "list"}))
+			}
+			must(t, c.file.Close())
+			s := mustOpen(t, dir, Options{})
+			if doubted := s.patience(time.Now()) == settleDoubted; doubted != tt.doubted {
+				t.Errorf("doubted is %v", doubted)
+			}
+		})
+	}
+}
+
 func TestBrokenAuditLogsThatAreSetAsideReplaceNothing(t *testing.T) {
 	dir, _, _ := sound(t)
 	a, err := OpenAudit(dir)

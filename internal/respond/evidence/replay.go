@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 )
 
 // replay is what reading the audit log from its beginning gives.
@@ -17,6 +18,8 @@ type replay struct {
 	// at is the hash of record number noted, once that was read.
 	noted uint64
 	at    *digest
+	// last is when the newest record was written, leap when the newest one that came settleDoubted after the one before.
+	last, leap time.Time
 }
 
 func newReplay() *replay {
@@ -67,7 +70,16 @@ func (r *replay) start(path string) error {
 	return nil
 }
 
+// pass goes on to the time of a record.
+func (r *replay) pass(at time.Time) {
+	if !r.last.IsZero() && at.Sub(r.last) > settleDoubted {
+		r.leap = at
+	}
+	r.last = at
+}
+
 func (r *replay) apply(rec *Record, e *Entry) {
+	r.pass(rec.Time)
 	switch rec.Kind {
 	case auditOpened, auditAnchor:
 		r.anchors[e.Incident] = anchor{e.Records, e.Head}

@@ -102,6 +102,18 @@ func (s *Store) patience(now time.Time) time.Duration {
 	return settle
 }
 
+// doubt takes the wall clock for one that may be wrong when by the audit log it went forward by more than a day less than
+// a day ago: it was set, maybe before a restart, or nobody was there for so long. Both look the same.
+func (s *Store) doubt(log *replay) {
+	now := time.Now()
+	log.pass(now)
+	if ago := now.Sub(log.leap); !log.leap.IsZero() && ago >= 0 && ago < settleDoubted {
+		s.doubted = now
+		s.opts.Log.Warn("evidence: the audit log has a gap of more than a day, or the clock was set forward; nothing is removed because of its age for a day",
+			"until", log.leap.UTC().Format(time.RFC3339))
+	}
+}
+
 // retainBySize removes incidents while all are too large. list is sorted, the oldest first.
 func (s *Store) retainBySize(list []*Summary) error {
 	if s.opts.MaxBytes <= 0 {

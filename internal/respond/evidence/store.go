@@ -133,6 +133,7 @@ func (s *Store) settle() error {
 		s.opts.Log.Error("evidence: the audit log is broken; 'rollcage evidence verify' tells more", "error", err)
 	}
 	s.anchors = log.anchors
+	s.doubt(log)
 	return nil
 }
 
