@@ -287,7 +287,7 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	docker, err := action.NewDocker(os.Getenv("DOCKER_HOST"))
+	docker, err := action.NewDocker(o.Docker())
 	if err != nil {
 		return nil, err
 	}

@@ -115,8 +115,5 @@ func copyFlag(to, from *pflag.Flag) error {
 	if list, ok := from.Value.(pflag.SliceValue); ok {
 		return to.Value.(pflag.SliceValue).Replace(list.GetSlice())
 	}
-	if from.Value.String() == "" { // an alias for another flag does not say what it was set to
-		return nil
-	}
 	return to.Value.Set(from.Value.String())
 }

@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/spf13/cobra"
 )
 
 // canaryRules is a rules file with one rule, for the opening of a path.
@@ -92,4 +95,38 @@ func (w *watched) named(rule string) []firedAlert {
 		}
 	}
 	return out
+}
+
+func TestFlagsReadAnewSayTheSame(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		args []string
+		want []string // runtimes
+	}{
+		{"none given", nil, []string{"auto"}},
+		{"docker by its old flag", []string{"--docker", "unix:///run/c.sock"}, []string{"docker:unix:///run/c.sock"}},
+		{"none by the old flag", []string{"--docker", "off"}, []string{"off"}},
+		{"none by the old flag without an address", []string{"--docker", ""}, []string{"off"}},
+		{"a list", []string{"--runtime", "cri:/run/a.sock", "--runtime", "podman:/run/b.sock"}, []string{"cri:/run/a.sock", "podman:/run/b.sock"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			guard, detect := newGuardCommand(), newDetectCommand()
+			for _, cmd := range []*cobra.Command{guard, detect} {
+				if err := cmd.ParseFlags(c.args); err != nil {
+					t.Fatal(err)
+				}
+			}
+			g, err := rereadGuardOptions(guard)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d, err := rereadDetectOptions(detect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(g.Runtimes, c.want) || !slices.Equal(d.Runtimes, c.want) {
+				t.Errorf("guard asks %q, detect %q, want %q", g.Runtimes, d.Runtimes, c.want)
+			}
+		})
+	}
 }

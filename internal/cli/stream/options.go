@@ -42,7 +42,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet) {
 	f.StringVarP(&o.Read, "read", "r", "", "read events from the capture `FILE` (.scap, also gzip; - is standard input) instead of the kernel")
 	f.IntVar(&o.Snaplen, "snaplen", 80, "`BYTES` of I/O data kept per event, up to 32768; live only")
 	f.StringArrayVar(&o.Runtimes, "runtime", []string{Auto}, "`ADDRESS` of a container runtime to ask for names, repeatable: docker:, containerd:, cri: or podman: and its socket; auto (the host's own) or off; live only")
-	f.Var((*dockerAlias)(o), "docker", "`ADDRESS` of the Docker Engine: the same as --runtime docker:ADDRESS")
+	f.Var(&dockerAlias{options: o}, "docker", "`ADDRESS` of the Docker Engine: the same as --runtime docker:ADDRESS")
 	f.Lookup("docker").Hidden = true
 	f.BoolVar(&o.EntryArguments, "entry-arguments", o.EntryArguments, "also read names and addresses when a call that opens, connects or executes begins, so that none that fails can hide what it tried; live only")
 }
@@ -106,20 +106,37 @@ const (
 )
 
 // dockerAlias is the flag --docker, from when Docker was the only runtime.
-type dockerAlias Options
+type dockerAlias struct {
+	options *Options
+	set     string // what it was set to, by which a command that reads its flags anew copies it
+}
 
-func (o *dockerAlias) String() string { return "" }
-func (o *dockerAlias) Type() string   { return "string" }
-func (o *dockerAlias) Set(v string) error {
-	switch v {
-	case Auto, Off:
-	case "":
+func (a *dockerAlias) String() string { return a.set }
+func (a *dockerAlias) Type() string   { return "string" }
+func (a *dockerAlias) Set(v string) error {
+	if v == "" {
 		v = Off // as it was when Docker was the only runtime
-	default:
-		v = "docker:" + v
 	}
-	o.Runtimes = []string{v}
+	a.set = v
+	if v != Auto && v != Off {
+		v = dockerKind + v
+	}
+	a.options.Runtimes = []string{v}
 	return nil
+}
+
+// dockerKind begins the address of a Docker Engine among Runtimes.
+const dockerKind = "docker:"
+
+// Docker returns the address of the first Docker Engine that the flags name, ""
+// for what the environment says, or the usual one.
+func (o *Options) Docker() string {
+	for _, a := range o.Runtimes {
+		if at, ok := strings.CutPrefix(a, dockerKind); ok {
+			return at
+		}
+	}
+	return ""
 }
 
 // warnOfMissing says so when a runtime that was asked for by its socket is not there. It may come later.

@@ -44,6 +44,28 @@ func TestRuntimesAreNamedByFlags(t *testing.T) {
 	}
 }
 
+func TestTheDockerToActOnIsTheOneThatIsAsked(t *testing.T) {
+	for _, c := range []struct {
+		want string
+		args []string
+	}{
+		{"", nil},
+		{"", []string{"--docker", "off"}},
+		{"unix:///run/c.sock", []string{"--docker", "unix:///run/c.sock"}},
+		{"tcp://127.0.0.1:1", []string{"--runtime", "cri:/run/a.sock", "--runtime", "docker:tcp://127.0.0.1:1"}},
+	} {
+		var o Options
+		f := pflag.NewFlagSet("test", pflag.ContinueOnError)
+		o.AddFlags(f)
+		if err := f.Parse(c.args); err != nil {
+			t.Fatal(err)
+		}
+		if got := o.Docker(); got != c.want {
+			t.Errorf("%q: %q, want %q", c.args, got, c.want)
+		}
+	}
+}
+
 func TestTheHostsOwnRuntimesAreAskedWithoutAFlag(t *testing.T) {
 	for _, args := range [][]string{nil, {"--runtime", "auto"}, {"--docker", "auto"}, {"--runtime", "auto", "--runtime", "podman:/run/user/1000/podman.sock"}} {
 		var o Options
