@@ -49,8 +49,20 @@ var (
 )
 
 func newReceiver(t *testing.T, name string, id *regexp.Regexp) *receiver {
+	r := makeReceiver(t, name, id)
+	r.Start()
+	return r
+}
+
+func newTLSReceiver(t *testing.T, name string, id *regexp.Regexp) *receiver {
+	r := makeReceiver(t, name, id)
+	r.StartTLS()
+	return r
+}
+
+func makeReceiver(t *testing.T, name string, id *regexp.Regexp) *receiver {
 	r := &receiver{name: name, ids: map[string]int{}}
-	r.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+	r.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		body, err := io.ReadAll(req.Body)
 		if err != nil || r.down.Load() {
 			w.WriteHeader(http.StatusServiceUnavailable)
