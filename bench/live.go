@@ -17,6 +17,7 @@ type load struct {
 
 var loads = []load{
 	{"openclose", "open and close a file, one thread", "pair", 300_000},
+	{"readwrite", "write 4 KiB to a pipe and read them", "pair", 300_000},
 	{"forkexec", "fork, exec /bin/true, wait", "run", 500},
 	{"requests", "a client and a server on loopback, a connection for each request", "request", 20_000},
 }

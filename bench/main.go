@@ -57,7 +57,7 @@ func start(ctx context.Context) error {
 	flag.StringVar(&dir, "dir", os.TempDir(), "where captures go; about 500 MB")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often everything is measured")
 	only := flag.String("only", "", "replay or live, both if not given")
-	limit := flag.Duration("limit", 5*time.Minute, "how long it may take: a slow machine gets fewer rounds")
+	limit := flag.Duration("limit", 8*time.Minute, "how long it may take: a slow machine gets fewer rounds")
 	flag.Parse()
 	b.begin = time.Now()
 	b.end = b.begin.Add(*limit)

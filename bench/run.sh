@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures Rollcage and its peers on this machine: prints a report and keeps it in bench/results/latest.txt.
 #
-#   bench/run.sh [-only replay|live] [-rounds N] [-limit 5m] [-doc docs/performance.md]
+#   bench/run.sh [-only replay|live] [-rounds N] [-limit 8m] [-doc docs/performance.md]
 #
 # -doc also puts the report into a document, in the place of the one that is there.
 # Live numbers need root. Peers that are not here are left out, and the report says so: strace and perf are used as

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -40,6 +42,8 @@ var tools = []tool{
 	{"empty BPF program on sys_exit", 1, false, startHook},
 	{"rollcage detect, all rules", 1, true, startDetect},
 	{"rollcage observe -w FILE", 1, true, startRecord},
+	{"rollcage guard, no black box", 1, true, startGuard("--black-box", "0")},
+	{"rollcage guard, black box", 1, true, startGuard()},
 	{"perf trace -a", 50, false, startPerf},
 	{"strace -f", 20, false, startStrace},
 }
@@ -75,6 +79,42 @@ func startRecord(ctx context.Context, b *bench) (*session, error) {
 		defer os.Remove(path)
 		return stop()
 	}
+	return s, nil
+}
+
+// startGuard starts the daemon with a state of its own.
+func startGuard(args ...string) func(context.Context, *bench) (*session, error) {
+	return func(ctx context.Context, b *bench) (*session, error) {
+		dir, err := os.MkdirTemp(b.dir, "guard")
+		if err != nil {
+			return nil, err
+		}
+		run := filepath.Join(dir, "run")
+		guarding := func(log string) bool { return strings.Contains(log, "Guarding ") }
+		c, err := startChild(ctx, guarding, append([]string{b.rollcage, "guard", "--runtime", "off", "-q",
+			"--serve", "", "--state", filepath.Join(dir, "state"), "--run", run}, args...)...)
+		if err != nil {
+			return nil, errors.Join(err, os.RemoveAll(dir))
+		}
+		stop := c.session().stop
+		return &session{pid: c.cmd.Process.Pid, stop: func() (summary, error) {
+			s, err := guardSummary(ctx, b.rollcage, run)
+			_, stopErr := stop()
+			return s, errors.Join(err, stopErr, os.RemoveAll(dir))
+		}}, nil
+	}
+}
+
+func guardSummary(ctx context.Context, rollcage, run string) (s summary, err error) {
+	out, err := exec.CommandContext(ctx, rollcage, "status", "--run", run, "-o", "json").Output()
+	if err != nil {
+		return s, fmt.Errorf("rollcage status: %w", err)
+	}
+	var status struct{ Dropped uint64 }
+	if err := json.Unmarshal(out, &status); err != nil {
+		return s, fmt.Errorf("rollcage status: %w", err)
+	}
+	s.lost = status.Dropped
 	return s, nil
 }
 

@@ -1,7 +1,7 @@
 // Command workload runs loops that ask much of the kernel and little of
 // themselves, so that what watches system calls shows.
 //
-//	workload openclose|forkexec|requests N
+//	workload openclose|readwrite|forkexec|requests N
 //	workload idle MILLISECONDS
 //
 // It prints a JSON object: what it did how often, and the time and CPU time
@@ -22,6 +22,7 @@ import (
 
 var loops = map[string]func(n int) error{
 	"openclose": openClose,
+	"readwrite": readWrite,
 	"forkexec":  forkExec,
 	"requests":  requests,
 	"serve":     serve, // the child of requests
@@ -47,7 +48,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) != 2 || loops[args[0]] == nil {
-		return fmt.Errorf("usage: workload openclose|forkexec|requests|idle N")
+		return fmt.Errorf("usage: workload openclose|readwrite|forkexec|requests|idle N")
 	}
 	n, err := strconv.Atoi(args[1])
 	if err != nil || n <= 0 {
@@ -90,6 +91,24 @@ func openClose(n int) error {
 			return err
 		}
 		if _, err := call(syscall.SYS_CLOSE, fd, 0, 0); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readWrite writes data to a pipe and reads them.
+func readWrite(n int) error {
+	var pipe [2]int
+	if err := syscall.Pipe(pipe[:]); err != nil {
+		return err
+	}
+	data := make([]byte, 4096)
+	for range n {
+		if _, err := call(syscall.SYS_WRITE, uintptr(pipe[1]), addr(&data[0]), uintptr(len(data))); err != nil {
+			return err
+		}
+		if _, err := call(syscall.SYS_READ, uintptr(pipe[0]), addr(&data[0]), uintptr(len(data))); err != nil {
 			return err
 		}
 	}

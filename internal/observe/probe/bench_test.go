@@ -2,7 +2,9 @@ package probe
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"testing"
 	"time"
@@ -113,4 +115,53 @@ func BenchmarkExec(b *testing.B) {
 	defer p.Close()
 	go consume(p)
 	b.Run("probe", loop)
+}
+
+// BenchmarkOpenDepth opens and closes a file below that many folders, watched and not: how much longer a watched open takes
+// with each folder is what it costs to follow a component from the file up.
+func BenchmarkOpenDepth(b *testing.B) {
+	needKernel(b)
+	dir := b.TempDir()
+	open := func(depth int) func(*testing.B) {
+		path := dir
+		for range depth {
+			path += "/folder-name"
+		}
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			b.Fatal(err)
+		}
+		path += "/file"
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		return func(b *testing.B) {
+			runtime.LockOSThread()
+			defer runtime.UnlockOSThread()
+			const batch = 50
+			best := time.Duration(1<<63 - 1)
+			for range b.N/batch + 1 {
+				start := time.Now()
+				for range batch {
+					unix.Close(must(unix.Open(path, unix.O_RDONLY, 0)))
+				}
+				best = min(best, time.Since(start))
+			}
+			b.ReportMetric(float64(best)/batch, "best-ns/op")
+		}
+	}
+	depths := []int{1, 4, 16}
+	for _, d := range depths {
+		b.Run(fmt.Sprintf("%d/no probe", d), open(d))
+	}
+	var opens event.Interest
+	opens.AddSyscalls("open", "openat", "openat2", "close")
+	p, err := Open(Options{Interest: opens, WatchSelf: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer p.Close()
+	go consume(p)
+	for _, d := range depths {
+		b.Run(fmt.Sprintf("%d/watched", d), open(d))
+	}
 }
