@@ -197,8 +197,19 @@ func (s *stepped) count(t *testing.T, rule string) (n int) {
 func (s *stepped) restart(t *testing.T) {
 	t.Helper()
 	s.end(t, syscall.SIGTERM)
-	s.ledger.read(t, filepath.Join(s.state, "outbox"))
+	s.readOutbox(t)
 	s.guarded.start(t)
+}
+
+// readOutbox takes down what was acknowledged. What all outputs have may be gone.
+func (s *stepped) readOutbox(t *testing.T) {
+	t.Helper()
+	for path := range s.ledger.ends {
+		if _, err := os.Stat(path); err != nil {
+			delete(s.ledger.ends, path)
+		}
+	}
+	s.ledger.read(t, filepath.Join(s.state, "outbox"))
 }
 
 // scene does what raises alerts, and looks at what is done about them.
@@ -320,12 +331,7 @@ func (b *sleeper) thaws(t *testing.T, paused time.Time) {
 // compare looks at what is left of it all.
 func (s *stepped) compare(t *testing.T, r *receiver) {
 	l := s.ledger
-	for path := range l.ends { // what all outputs have may go
-		if _, err := os.Stat(path); err != nil {
-			delete(l.ends, path)
-		}
-	}
-	l.read(t, filepath.Join(s.state, "outbox"))
+	s.readOutbox(t)
 	var inFile []string
 	for _, a := range readFile(t, s.file) {
 		inFile = append(inFile, a.id)
