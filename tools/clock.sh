@@ -13,8 +13,5 @@ case ${1:-} in -h | --help)
 esac
 mkdir -p .cache
 CGO_ENABLED=0 go test -c -ldflags '-s -w' -o .cache/clock.test ./internal/cli
-# An emulated CPU now and then runs into an int3 that the kernel is about to replace while it turns tracepoints on, and the
-# kernel panics, unless one thread emulates all of them.
-export QEMU_ACCEL=${QEMU_ACCEL:-tcg,thread=single}
 ROLLCAGE_TEST_CLOCK=1 nice tools/kernel.sh -t 1200 "${1:-6.12}" .cache/clock.test \
 	-test.v -test.timeout 19m -test.run TestGuardHoldsWhenTheClockIsSet

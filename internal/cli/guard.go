@@ -280,8 +280,10 @@ func (o *guardOptions) prepare(stdout, stderr io.Writer) (*prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range set.Unused(rules.Ruleset().Rules) {
-		fmt.Fprint(stderr, p.Format())
+	if len(o.policies.policies) > 0 { // with rules of one's own, those that come with Rollcage need not fit
+		for _, p := range set.Unused(rules.Ruleset().Rules) {
+			fmt.Fprint(stderr, p.Format())
+		}
 	}
 	outputs, err := o.outputs.open(stdout)
 	if err != nil {
