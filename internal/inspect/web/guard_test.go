@@ -54,7 +54,10 @@ func startGuard(t *testing.T, program string) *guardAt {
 	if err := os.WriteFile(policies, []byte("- policy: Record it\n  mode: monitor\n  rules:\n    names: [Sensitive file read]\n  actions:\n    - capture: {before: 20s, after: 1s}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "guard", "--policies", policies, "--state", g.state, "--run", g.run, "--serve", addr, "--runtime", "off", "--black-box", "8", "-o", "json")
+	// A host name of its own, so that pictures show the same everywhere.
+	cmd := exec.Command("sh", append([]string{"-c", `hostname shop-host && exec "$@"`, "sh", program, "guard", "--policies", policies, "--state", g.state,
+		"--run", g.run, "--serve", addr, "--black-box", "8", "-o", "json"}, runtimeFlags()...)...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUTS}
 	cmd.Stderr = log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -96,16 +99,58 @@ func (g *guardAt) until(what string, ok func() bool) {
 	}
 }
 
+// dockerHost is an engine for tests, empty if there is none.
+var dockerHost = os.Getenv("ROLLCAGE_TEST_DOCKER_HOST")
+
+func runtimeFlags() []string {
+	if dockerHost == "" {
+		return []string{"--runtime", "off"}
+	}
+	return []string{"--docker", dockerHost}
+}
+
+// container runs a script of files in a container that is removed at the end.
+func container(t testing.TB, name, script string, files map[string]string) {
+	t.Helper()
+	docker := func(args ...string) {
+		t.Helper()
+		cmd := exec.Command("docker", args...)
+		cmd.Env = append(os.Environ(), "DOCKER_HOST="+dockerHost)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("docker %v: %v: %s", args, err, out)
+		}
+	}
+	dir := t.TempDir()
+	for file, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, file), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	docker("create", "--name", name, "--network", "none", os.Getenv("ROLLCAGE_TEST_IMAGE"), "sh", script)
+	t.Cleanup(func() { docker("rm", "-f", name) })
+	docker("cp", dir+"/.", name+":/srv")
+	docker("start", name)
+}
+
 // attack reads a file that nobody reads, with a password in its command line,
-// and stays so that it can be killed.
+// and stays so that it can be killed. Where there is Docker it does so from a
+// shell of a server in a container.
 func (g *guardAt) attack() (id string) {
 	g.Helper()
-	cmd := exec.Command("sh", "-c", "tail -f /etc/shadow >/dev/null; true # mysql --password "+secretWord)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := cmd.Start(); err != nil {
-		g.Fatal(err)
+	script := "tail -f /etc/shadow >/dev/null; mysql --password " + secretWord
+	if dockerHost != "" {
+		container(g, "shop-db", "/srv/serve", map[string]string{"serve": "while :; do sleep 0.2; done\n"})
+		container(g, "shop-web", "/srv/start", map[string]string{
+			"start": "sh /srv/serve; while :; do sleep 1; done\n", "serve": "sh /srv/request; true\n", "request": "sh -c '" + script + "'; true\n",
+		})
+	} else {
+		cmd := exec.Command("sh", "-c", script)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+		if err := cmd.Start(); err != nil {
+			g.Fatal(err)
+		}
+		g.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
 	}
-	g.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
 	g.until("incident with a capture", func() bool {
 		var list struct {
 			Incidents []struct {
@@ -160,9 +205,9 @@ func TestThePagesOfAGuardInABrowser(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("node", "--test", "--test-reporter=spec", "e2e/guard.test.mjs")
+	cmd := exec.Command("node", "--test", "--test-reporter=spec", "--test-concurrency=1", "e2e/guard.test.mjs", "e2e/hours.test.mjs")
 	cmd.Env = append(os.Environ(), "CHROMIUM="+chromium, "GUARD="+g.url, "LINK_TOKEN="+strings.TrimSpace(string(token)),
-		"VIEWER="+strings.TrimSpace(string(viewer)), "SECRET="+secretWord, "INCIDENT="+incident, "PICTURES="+os.Getenv("ROLLCAGE_TEST_PICTURES"))
+		"VIEWER="+strings.TrimSpace(string(viewer)), "SECRET="+secretWord, "INCIDENT="+incident, "CONTAINERS="+dockerHost, "PICTURES="+os.Getenv("ROLLCAGE_TEST_PICTURES"))
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.CombinedOutput()
 	if err != nil {
