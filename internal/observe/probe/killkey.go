@@ -85,16 +85,16 @@ func (c *Connected) key(t event.Type) (bpfKillPeer, error) {
 
 // The keys of tries, cut to their first bits as entries have them: zeros follow.
 
-func (k bpfKillName) length() uint32 { return k.Prefixlen }
-func (k bpfKillPeer) length() uint32 { return k.Prefixlen }
+func (k bpfKillName) Length() uint32 { return k.Prefixlen }
+func (k bpfKillPeer) Length() uint32 { return k.Prefixlen }
 
-func (k bpfKillName) shortened(bits uint32) bpfKillName {
+func (k bpfKillName) Shortened(bits uint32) bpfKillName {
 	k.Prefixlen = bits
 	clear(k.Name[(bits-trieHeader)/8:])
 	return k
 }
 
-func (k bpfKillPeer) shortened(bits uint32) bpfKillPeer {
+func (k bpfKillPeer) Shortened(bits uint32) bpfKillPeer {
 	k.Prefixlen = bits
 	n := bits - trieHeader
 	if n%8 != 0 {

@@ -80,12 +80,12 @@ func enter[K comparable](to map[K]*Kill, k *Kill, t event.Type, key func(event.T
 // finds the longest name or network alone. nil means everywhere.
 func covering[K interface {
 	comparable
-	shortened(bits uint32) K
-	length() uint32
+	Shortened(bits uint32) K
+	Length() uint32
 }](entries map[K]*Kill, key K) []uint64 {
 	all := []uint64{}
-	for bits := uint32(trieHeader); bits <= key.length(); bits++ {
-		k := entries[key.shortened(bits)]
+	for bits := uint32(trieHeader); bits <= key.Length(); bits++ {
+		k := entries[key.Shortened(bits)]
 		if k == nil {
 			continue
 		}

@@ -77,24 +77,24 @@ func TestTheSameDoneTwiceIsOneThingInForceThatLastsAsTheLongerOfBoth(t *testing.
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			state := filepath.Join(t.TempDir(), "undo.json")
-			r, n := newRunner(t, Options{Docker: &flaky{}, State: state})
+			first, _ := newRunner(t, Options{Docker: &flaky{}, State: state})
 			var ids []string
 			for _, d := range []time.Duration{c.first, c.second} {
-				id, err := r.Do(t.Context(), act(policy.Action{Kind: policy.Pause, For: d}, &scene.Scene{Container: dockerBox()}))
+				id, err := first.Do(t.Context(), act(policy.Action{Kind: policy.Pause, For: d}, &scene.Scene{Container: dockerBox()}))
 				if err != nil {
 					t.Fatal(err)
 				}
 				ids = append(ids, id)
 			}
-			in := r.InForce()
+			in := first.InForce()
 			if len(in) != 1 || in[0].ID != ids[0] || in[0].Until.IsZero() != (c.want == 0) {
 				t.Fatalf("in force: %+v", in)
 			}
 			if left := time.Until(in[0].Until); c.want != 0 && (left > c.want || left < c.want-30*time.Second) {
 				t.Errorf("%v left", left)
 			}
-			r.Close()
-			r, n = newRunner(t, Options{Docker: &flaky{}, State: state})
+			first.Close()
+			r, n := newRunner(t, Options{Docker: &flaky{}, State: state})
 			if _, err := r.Undo(t.Context(), ids[1], evidence.Caller("test")); err != nil {
 				t.Fatal(err)
 			}
