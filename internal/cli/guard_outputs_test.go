@@ -126,7 +126,11 @@ func TestOutputsOfAConfinedGuardChangeUnderAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = g.cmd.Process.Signal(syscall.SIGUSR1)
-	g.until(t, "a new file", func() bool { _, err := os.Stat(file); return err == nil })
+	g.until(t, "a new file, opened for the next alert", func() bool {
+		raise()
+		_, err := os.Stat(file)
+		return err == nil
+	})
 	raise()
 	g.until(t, "delivery of all", func() bool {
 		for _, o := range g.status(t).Outputs {
