@@ -1,10 +1,13 @@
 package guard
 
 import (
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"rollcage/internal/detect/rule"
 	"rollcage/internal/observe/event"
 	"rollcage/internal/observe/host"
 	"rollcage/internal/observe/probe"
@@ -27,14 +30,23 @@ type fast struct {
 	g *Guard
 
 	mu     sync.Mutex
-	killed map[int64]*scene.Killed
-	set    bool // the kernel has kills
+	killed map[int64]*kernelKill // by thread
+	set    bool                  // the kernel has kills
 	lastID int
 
 	watching atomic.Int32 // how many in killed
 }
 
-func newFast(g *Guard) *fast { return &fast{g: g, killed: map[int64]*scene.Killed{}} }
+// kernelKill is what the kernel did at an event.
+type kernelKill struct {
+	scene.Killed
+	alerted bool // a rule matched the event
+}
+
+// SilentKillRule is the name of the alert that the kernel killed a process for an act that rules did not see so: a kill must never go untold.
+const SilentKillRule = "Rollcage internal: process killed without an alert"
+
+func newFast(g *Guard) *fast { return &fast{g: g, killed: map[int64]*kernelKill{}} }
 
 // seen is told of each event.
 func (f *fast) seen(he *host.Event) {
@@ -50,7 +62,7 @@ func (f *fast) told(ev *event.Event) {
 	if len(f.killed) >= 1024 {
 		clear(f.killed) // ends that were never seen
 	}
-	f.killed[ev.TID()] = &scene.Killed{Act: ev.Time(), Ended: make(chan struct{})}
+	f.killed[ev.TID()] = &kernelKill{Killed: scene.Killed{Act: ev.Time(), Ended: make(chan struct{})}}
 	f.watching.Store(int32(len(f.killed)))
 }
 
@@ -63,7 +75,23 @@ func (f *fast) ended(he *host.Event) {
 		close(k.Ended)
 		delete(f.killed, he.TID())
 		f.watching.Store(int32(len(f.killed)))
+		if !k.alerted {
+			f.silent(he)
+		}
 	}
+}
+
+func (f *fast) silent(he *host.Event) {
+	name, container := "", ""
+	if he.Thread != nil {
+		name = he.Thread.Comm
+		if c := he.Thread.Container; c != nil {
+			container = strings.TrimSpace(c.Name + " " + c.ID)
+		}
+	}
+	f.g.intake.Send(alert.Internal(time.Now(), SilentKillRule, rule.Critical,
+		fmt.Sprintf("The kernel killed process %d (%s) in container %s for an act that a policy names, and no rule matched what was seen of it (docs/policies.md)", he.TID(), name, container),
+		map[string]string{"pid": fmt.Sprint(he.TID()), "process": name, "container": container}))
 }
 
 // about returns what the kernel did at an event, nil for nothing.
@@ -74,7 +102,8 @@ func (f *fast) about(he *host.Event) *scene.Killed {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if k := f.killed[he.TID()]; k != nil && k.Act == he.Time() {
-		return k
+		k.alerted = true
+		return &k.Killed
 	}
 	return nil
 }
