@@ -16,6 +16,7 @@ import (
 	"testing/fstest"
 
 	"rollcage/internal/inspect/recording"
+	"rollcage/internal/inspect/view"
 	"rollcage/internal/observe/capture"
 	"rollcage/internal/observe/event"
 )
@@ -445,8 +446,23 @@ func TestAnswersMadeInAdvanceAreThoseThatAreAskedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	warm := v.s.answers
-	for _, name := range warmViews {
-		path := "/api/captures/0/views/" + name + "?limit=1000"
+	var paths []string
+	for _, w := range view.All() {
+		if w.Kind == view.KindTable {
+			paths = append(paths, "/api/captures/0/views/"+w.ID+"?limit=1000")
+		}
+	}
+	for _, name := range warmViews { // by the first column, numbers from the largest on, as a click sorts
+		up, down := "/api/captures/0/views/"+name+"?desc=0&limit=1000&sort=0", "/api/captures/0/views/"+name+"?desc=1&limit=1000&sort=0"
+		if _, ok := warm.get(down); ok {
+			up = down
+		}
+		paths = append(paths, up)
+	}
+	if len(paths) < 30 {
+		t.Errorf("only %d are made", len(paths))
+	}
+	for _, path := range paths {
 		got, ok := warm.get(path)
 		if !ok {
 			t.Errorf("%s was not made", path)
