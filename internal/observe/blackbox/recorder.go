@@ -2,6 +2,7 @@ package blackbox
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -34,6 +35,7 @@ type Recorder struct {
 	mu          sync.Mutex
 	checkpoints []*checkpoint // oldest first
 	kept        int           // bytes of all logs
+	facts       [][]byte      // the events about containers and users in them, so that nobody need look for those
 }
 
 // Box is a black box: *probe.BlackBox.
@@ -80,6 +82,9 @@ func (r *Recorder) Note(he *host.Event) {
 		last.time = he.Time() - 1
 	}
 	last.log = append(last.log, he.Bytes()...)
+	if isFact(he.Type()) {
+		r.facts = append(r.facts, bytes.Clone(he.Bytes()))
+	}
 	r.kept += len(he.Bytes())
 	// Four parts, so that no more than a quarter is kept for nothing.
 	if he.Time()-last.time >= uint64(r.opt.Keep/4) || len(last.log) >= r.opt.MaxLog/4 {
@@ -94,6 +99,8 @@ func (r *Recorder) forget(since uint64) {
 		r.kept -= len(r.checkpoints[0].log)
 		r.checkpoints = slices.Delete(r.checkpoints, 0, 1)
 	}
+	first := r.checkpoints[0].time
+	r.facts = slices.DeleteFunc(r.facts, func(f []byte) bool { return binary.LittleEndian.Uint64(f) <= first })
 }
 
 // Report says what a capture has.
@@ -222,15 +229,9 @@ func (f *File) addFacts(at uint64) error {
 func (r *Recorder) factsAfter(at uint64) (facts [][]byte) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var ev event.Event
-	for i, c := range r.checkpoints {
-		if i+1 < len(r.checkpoints) && r.checkpoints[i+1].time <= at {
-			continue
-		}
-		for log := c.log; len(log) > 0 && ev.Reset(log) == nil; log = log[len(ev.Bytes()):] {
-			if ev.Time() > at && isFact(ev.Type()) {
-				facts = append(facts, bytes.Clone(ev.Bytes()))
-			}
+	for _, f := range r.facts {
+		if binary.LittleEndian.Uint64(f) > at { // its time
+			facts = append(facts, bytes.Clone(f))
 		}
 	}
 	return facts
